@@ -1,0 +1,60 @@
+"""clbench: continual-learning benchmarks that compare honestly.
+
+The public names below are loaded on first use, so that ``import clbench`` imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path as _Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clbench.dataset import Arrays as Arrays
+    from clbench.dataset import DatasetReader as DatasetReader
+    from clbench.gradient import Batch as Batch
+    from clbench.gradient import GradientStrategy as GradientStrategy
+    from clbench.memory import Memory as Memory
+    from clbench.parameters import Parameters as Parameters
+    from clbench.registry import register as register
+    from clbench.runner import run_one as run_one
+    from clbench.scenario import Plan as Plan
+    from clbench.scenario import Scenario as Scenario
+    from clbench.strategy import Strategy as Strategy
+    from clbench.stream import Experience as Experience
+    from clbench.stream import StreamInfo as StreamInfo
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Arrays": "clbench.dataset",
+    "Batch": "clbench.gradient",
+    "DatasetReader": "clbench.dataset",
+    "Experience": "clbench.stream",
+    "GradientStrategy": "clbench.gradient",
+    "Memory": "clbench.memory",
+    "Parameters": "clbench.parameters",
+    "Plan": "clbench.scenario",
+    "Scenario": "clbench.scenario",
+    "Strategy": "clbench.strategy",
+    "StreamInfo": "clbench.stream",
+    "register": "clbench.registry",
+    "run_one": "clbench.runner",
+}
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604, PLE0605
+
+# In a checkout that is not installed in editable mode (`python -m pytest` in the clone), the mapped
+# packages `clbench.scenarios` and `clbench.strategies` are found beside this folder.
+_root = _Path(__file__).resolve().parent.parent
+if (_root / "pyproject.toml").is_file() and (_root / "strategies" / "__init__.py").is_file():
+    __path__.append(str(_root))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'clbench' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,246 @@
+"""A dataset: device-resident tensors per split, class names, normalisation and a content hash.
+
+A `DatasetReader` reads files into numpy `Arrays`; `load` checks them, caches them as one safetensors file (never in a
+data directory, never a pickle) and returns a `Dataset`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import platformdirs
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clbench.errors import DataError, UsageError
+from clbench.registry import resolve
+
+_TENSORS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What a reader returns.
+
+    Images are uint8 or float, [N, H, W] or [N, C, H, W]; labels are integers 0…K−1, one per image.
+    """
+
+    x_train: NDArray[Any]
+    y_train: NDArray[Any]
+    x_test: NDArray[Any]
+    y_test: NDArray[Any]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...] | None = None
+    """Per channel, of images in [0, 1]; None computes it from the training images."""
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Two splits of images `x` [N, C, H, W] (uint8 or float32) and labels `y` [N] int64."""
+
+    name: str
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    hash: str
+    """Of the content, not of its path."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        _, channels, height, width = self.x_train.shape
+        return channels, height, width
+
+    def to(self, device: torch.device) -> Dataset:
+        """Return the dataset with its tensors on ``device``."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
+
+
+class DatasetReader(ABC):
+    """Reads one dataset. Registered in the entry-point group ``clbench.datasets``."""
+
+    version: ClassVar[int] = 1
+    """Raise it whenever the same files would give other arrays."""
+    argument: ClassVar[str | None] = None
+    """What follows the prefix, as ``FILE`` in ``npz:FILE``; None if nothing may."""
+
+    def __init__(self, argument: str | None, data_dir: Path) -> None:
+        """Keep the argument behind the prefix and the data directory."""
+        self.given = argument
+        self.data_dir = data_dir
+
+    @abstractmethod
+    def source(self) -> str:
+        """Return a hash of what will be read, after fetching it if need be.
+
+        Raises:
+            DataError: The data are missing; says which folder was searched.
+        """
+
+    @abstractmethod
+    def read(self) -> Arrays:
+        """Return the arrays.
+
+        Raises:
+            DataError: The data are damaged or unsafe.
+        """
+
+
+def data_folder(option: str | None) -> Path:
+    """Return the data directory: the option, else ``CLBENCH_DATA``, else the user's data folder."""
+    chosen = option or os.environ.get("CLBENCH_DATA")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("clbench")
+
+
+def cache_folder() -> Path:
+    """Return the cache directory: ``CLBENCH_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("CLBENCH_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("clbench")
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """Return the dataset ``name`` (as on the command line), from the cache if it is there.
+
+    Raises:
+        UsageError: The name is unknown or lacks what follows its prefix.
+        DataError: The data are missing, damaged or unsafe.
+    """
+    resolved = resolve("datasets", name)
+    wants = resolved.target.argument
+    if (resolved.argument or None) is None and wants:
+        raise UsageError(f"dataset {name!r} needs {wants} behind a colon: {name}:{wants}")
+    if resolved.argument is not None and not wants:
+        raise UsageError(f"dataset {name.partition(':')[0]!r} takes nothing behind a colon")
+    reader: DatasetReader = resolved.target(resolved.argument, data_dir or data_folder(None))
+    parts = [type(reader).__qualname__, str(reader.version), resolved.source or ""]
+    key = _digest([*parts, reader.source()])
+    cached = cache_folder() / f"{type(reader).__name__.lower()}-{key[:20]}.safetensors"
+    found = _read_cache(cached, name)
+    if found is not None:
+        return found
+    dataset = assemble(name, reader.read())
+    _write_cache(cached, dataset)
+    return dataset
+
+
+def assemble(name: str, arrays: Arrays) -> Dataset:
+    """Check the arrays and return them as a dataset.
+
+    Raises:
+        DataError: Shapes, types or labels do not fit together.
+    """
+    x_train, y_train = _split(name, "train", arrays.x_train, arrays.y_train, arrays.classes)
+    x_test, y_test = _split(name, "test", arrays.x_test, arrays.y_test, arrays.classes)
+    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
+        raise DataError(
+            f"dataset {name}: training images are {tuple(x_train.shape[1:])} {x_train.dtype},"
+            f" test images {tuple(x_test.shape[1:])} {x_test.dtype}; they must agree"
+        )
+    mean, std = arrays.mean, arrays.std
+    if mean is None or std is None:
+        mean, std = _statistics(x_train)
+    hashed = hashlib.sha256(json.dumps([arrays.classes, mean, std]).encode())
+    for tensor in (x_train, y_train, x_test, y_test):
+        hashed.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        hashed.update(tensor.numpy().tobytes())
+    return Dataset(
+        name, x_train, y_train, x_test, y_test, arrays.classes, mean, std, hashed.hexdigest()[:16]
+    )
+
+
+def _split(
+    name: str, split: str, x: NDArray[Any], y: NDArray[Any], classes: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    where = f"dataset {name}, {split} split"
+    if x.ndim == 3:
+        x = x[:, None]
+    if x.ndim != 4:
+        raise DataError(f"{where}: images must be [N, H, W] or [N, C, H, W], not {x.shape}")
+    if y.ndim != 1 or len(y) != len(x):
+        raise DataError(f"{where}: {len(x)} images but labels of shape {y.shape}")
+    if x.dtype != np.uint8:
+        if x.dtype.kind != "f":
+            raise DataError(f"{where}: images must be uint8 or float, not {x.dtype}")
+        x = x.astype(np.float32)
+        if not np.isfinite(x).all():
+            raise DataError(f"{where}: images hold NaN or infinite values")
+    counts = np.bincount(y.astype(np.int64), minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        listed = ", ".join(empty[:5])
+        raise DataError(f"{where}: no sample of class {listed}; every class needs one")
+    return torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.astype(np.int64))
+
+
+def _statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel, in float64; a constant channel gets std 1."""
+    scale = 255.0 if x.dtype == torch.uint8 else 1.0
+    channels = [x[:, c].double() / scale for c in range(x.shape[1])]
+    mean = tuple(round(float(c.mean()), 6) for c in channels)
+    std = tuple(round(float(c.std(correction=0)), 6) or 1.0 for c in channels)
+    return mean, std
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """Return a hash of the files' contents and names."""
+    parts = []
+    for path in paths:
+        with path.open("rb") as file:
+            parts.append(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return _digest(parts)
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _write_cache(path: Path, dataset: Dataset) -> None:
+    """Write the cache file atomically; where that cannot be done, go on without."""
+    facts = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std}
+    metadata = {"facts": json.dumps(facts), "hash": dataset.hash}
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        os.close(handle)
+        save_file({name: getattr(dataset, name) for name in _TENSORS}, temporary, metadata)
+        Path(temporary).replace(path)
+    except (OSError, SafetensorError):
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _read_cache(path: Path, name: str) -> Dataset | None:
+    """Return the cached dataset; None if it is absent or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in _TENSORS}
+        facts = json.loads(metadata["facts"])
+        return Dataset(
+            name=name,
+            **tensors,
+            classes=tuple(facts["classes"]),
+            mean=tuple(facts["mean"]),
+            std=tuple(facts["std"]),
+            hash=metadata["hash"],
+        )
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None

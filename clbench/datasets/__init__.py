@@ -1,0 +1,1 @@
+"""The built-in dataset readers, found through the entry-point group ``clbench.datasets``."""

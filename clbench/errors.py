@@ -1,0 +1,47 @@
+"""Errors a user can act on: one clear sentence each, with the exit code of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ClbenchError(Exception):
+    """Something a user can mend; the message says what was wrong and what is allowed."""
+
+    exit_code = 1
+
+
+class UsageError(ClbenchError):
+    """A wrong name, option or value (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(ClbenchError):
+    """Missing, damaged or unsafe data (exit code 1)."""
+
+
+class ResultsError(ClbenchError):
+    """A results folder or file that cannot be used (exit code 1)."""
+
+
+class NonFiniteLossError(ClbenchError):
+    """A loss became NaN or infinite; says where it happened first."""
+
+    def __init__(self, experience: int, step: int) -> None:
+        super().__init__(
+            f"the loss became NaN or infinite in experience {experience}, step {step};"
+            " a smaller lr usually helps"
+        )
+        self.experience = experience
+        self.step = step
+
+
+def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+    """Return the sentence for an unknown name, with a did-you-mean and the allowed names."""
+    names = sorted(allowed)
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(names) if names else "(none)"
+    return f"unknown {what} {name!r}.{hint} Allowed: {listed}."

@@ -1,0 +1,128 @@
+"""The evaluator: owns the loop over experiences and every evaluation, on whatever device it is given."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from clbench.errors import ClbenchError, NonFiniteLossError
+from clbench.strategy import Strategy
+from clbench.stream import Stream, masked
+
+CHUNK = 2048
+"""Test samples per call of `predict`."""
+
+Row = list[float | None]
+
+
+class Progress(Protocol):
+    """Whoever wants to show how far a run is."""
+
+    def step(self) -> None:
+        """A training step was taken."""
+
+    def experience(self, learnt: int, of: int, row: Row) -> None:
+        """A row of the matrix is filled."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self) -> None:
+        """Do nothing."""
+
+    def experience(self, learnt: int, of: int, row: Row) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Outcome:
+    """What an evaluation leaves: the matrix and the time it took."""
+
+    matrix: list[Row] = field(default_factory=list)
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+
+
+def run_stream(
+    stream: Stream, strategy: Strategy, outcome: Outcome, progress: Progress | None = None
+) -> None:
+    """Let the strategy learn the stream and fill the matrix, row by row.
+
+    Args:
+        stream: The experiences and test sets.
+        strategy: Set up for ``stream.info`` already.
+        outcome: Filled as the run goes on, so that a failed run keeps its rows.
+        progress: Told of every step and row.
+
+    Raises:
+        NonFiniteLossError: A loss became NaN or infinite; found at the end of its experience.
+        ClbenchError: Predictions are NaN.
+    """
+    progress = progress or Silent()
+    strategy.on_step = progress.step
+    clock = _Clock(stream.info.device)
+    for learnt in range(len(stream) + 1):
+        if learnt:
+            bad_steps = []
+            for experience in stream.deliver(learnt - 1):
+                strategy.learn(experience)
+                bad_steps.append(strategy.first_bad_step())
+            outcome.train_seconds += clock.lap()
+            found = [step for step in bad_steps if step is not None]
+        else:
+            found = []
+        row = _fill_row(stream, strategy, learnt, found)
+        outcome.matrix.append(row)
+        outcome.eval_seconds += clock.lap()
+        progress.experience(learnt, len(stream), row)
+
+
+@torch.no_grad()
+def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[Tensor]) -> Row:
+    """Return one row of the matrix: one pass over the union of the test sets, one synchronisation."""
+    tasks = len(stream)
+    defined = stream.defined_tasks(learnt)
+    device = stream.info.device
+    correct = torch.zeros(tasks, dtype=torch.int64, device=device)
+    broken = torch.zeros(1, dtype=torch.int64, device=device)
+    test = stream.test_set(defined)
+    masks = stream.test_masks(learnt)
+    for start in range(0, len(test.y) if defined else 0, CHUNK):
+        part = slice(start, start + CHUNK)
+        task = test.task[part]
+        told = task if stream.info.tells_task else None
+        logits = strategy.predict(test.x[part], told)
+        hit = masked(logits, masks[task]).argmax(1) == test.y[part]
+        correct.index_add_(0, task, hit.long())
+        broken += logits.isnan().any()
+    count = test.task.bincount(minlength=tasks)
+    flags = [step.view(1) for step in bad_steps]
+    numbers = torch.cat([correct, count, broken, *flags]).tolist()  # the one synchronisation
+    hits, counts, bad = numbers[:tasks], numbers[tasks : 2 * tasks], numbers[2 * tasks :]
+    for step in bad[1:]:
+        if step >= 0:
+            raise NonFiniteLossError(experience=learnt - 1, step=step)
+    if bad[0]:
+        raise ClbenchError(f"predictions became NaN after {learnt} experiences")
+    return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]
+
+
+class _Clock:
+    """Lap times that wait for the device's queue where it has one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds

@@ -1,0 +1,231 @@
+"""Strategies that learn by gradient steps: a method's file gives the loss, the framework does the rest.
+
+The framework owns batches, optimiser, steps, memory updates and progress. A `loss` takes its tensors as arguments,
+keeps its state in tensors and never synchronises (`.item()`, ``if tensor``), so that the framework may stack several
+learners or capture the step as a graph without the method knowing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.memory import Memory
+from clbench.networks import NetworkName, make_network
+from clbench.parameters import Parameters, PositiveFloat, PositiveInt
+from clbench.seeds import torch_generator
+from clbench.strategy import Strategy
+from clbench.stream import Experience, StreamInfo, masked
+
+
+class GradientParameters(Parameters):
+    """Hyper-parameters that every gradient strategy has."""
+
+    network: NetworkName = Field(
+        "auto", description="auto takes mlp for grey images up to 32 pixels, else conv4"
+    )
+    hidden: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+        [64, 64], description="widths of the MLP's hidden layers; the first is conv4's channels"
+    )
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="its state lasts the stream")
+    lr: PositiveFloat = Field(0.001, description="learning rate")
+    batch_size: PositiveInt = Field(32, description="samples per step; an online stream's instead")
+    epochs: PositiveInt = Field(10, description="passes over an experience; 1 if online")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from."""
+
+    x: Tensor
+    """[B, c, H, W] normalised."""
+    y: Tensor
+    """[B] units."""
+    mask: Tensor | None
+    """[C] or [B, C] bool: the units that compete; None for all."""
+
+    def join(self, other: Batch) -> Batch:
+        """Return both batches as one."""
+        mask = self.mask
+        if mask is not None and other.mask is not None and mask.ndim == 2:
+            mask = torch.cat([mask, other.mask])
+        return Batch(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), mask)
+
+
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the mean cross-entropy over the batch, among the units that compete."""
+    return functional.cross_entropy(masked(logits, batch.mask), batch.y)
+
+
+class GradientStrategy(Strategy):
+    """A strategy defined by `loss` and, if need be, by what a step learns from (`draw`)."""
+
+    Parameters: ClassVar[type[Parameters]] = GradientParameters
+    network: nn.Module
+
+    # What a method may define.
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the scalar loss of one step."""
+        return cross_entropy(network(batch.x), batch)
+
+    def draw(self, current: Experience, rows: Tensor) -> Batch:
+        """Return what a step learns from: the current samples at ``rows``, and whatever else."""
+        return self.batch(current.x[rows], current.group[rows])
+
+    def build(self, info: StreamInfo) -> nn.Module:
+        """Return a freshly initialised network."""
+        return make_network(self.parameters.network, self.parameters.hidden, info)
+
+    def schedule(self, samples: int) -> Iterator[Tensor]:
+        """Yield the rows of each step: seeded shuffled passes, or the stream's order if online."""
+        if self.info.online:
+            order = torch.arange(samples, device=self.info.device)
+            yield from torch.split(order, self.info.batch_size)
+        else:
+            yield from self.shuffled(samples, self.parameters.epochs, self.parameters.batch_size)
+
+    def shuffled(self, samples: int, passes: int, size: int) -> Iterator[Tensor]:
+        """Yield the rows of batches of ``size``, in a new seeded order each pass."""
+        for _ in range(passes):
+            order = torch.randperm(samples, generator=self.generator, device=self.info.device)
+            yield from torch.split(order, size)
+
+    # What the framework does.
+
+    def setup(self, info: StreamInfo) -> None:
+        """Build network, optimiser, memory and generator."""
+        self.info = info
+        self.generator = torch_generator(info.seeds.train, "train", info.device)
+        self.masks = torch.zeros(info.rows, info.classes, dtype=torch.bool, device=info.device)
+        self._losses = LossTrace()
+        self.restart()
+        if hasattr(self.parameters, "memory_size"):
+            p = self.parameters
+            self.memory = Memory(p.memory_size, p.memory_policy, info)
+
+    def restart(self) -> None:
+        """Start from a fresh network and optimiser."""
+        self.network = self.build(self.info)
+        self.optimizer = self.make_optimizer(self.network)
+
+    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimiser the hyper-parameters name."""
+        p, weights = self.parameters, network.parameters()
+        fused = self.info.device.type in ("cpu", "cuda")
+        if p.optimizer == "sgd":
+            return torch.optim.SGD(weights, lr=p.lr, fused=fused)
+        return torch.optim.Adam(weights, lr=p.lr, fused=fused)
+
+    def learn(self, experience: Experience) -> None:
+        """Train on the experience and offer it to the memory (batch by batch if online)."""
+        self.see(experience)
+        self.train(experience, offer=self.info.online)
+        if self.memory is not None and not self.info.online:
+            self.memory.add(experience)
+
+    def see(self, experience: Experience) -> None:
+        """Note which units the experience lets compete."""
+        self.masks[experience.task or 0] = experience.mask
+
+    def train(self, samples: Experience, offer: bool = False) -> None:
+        """Take a step for each entry of the schedule."""
+        self.network.train()
+        self._losses = LossTrace()
+        current = replace(samples, x=self.info.normalise(samples.x))
+        for rows in self.schedule(len(samples)):
+            self.step(self.draw(current, rows))
+            if offer and self.memory is not None:
+                self.memory.add(samples[rows])
+
+    def step(self, batch: Batch) -> None:
+        """Take one optimiser step."""
+        loss = self.loss(self.network, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._losses.add(loss)
+        self.effort.steps += 1
+        self.effort.samples_seen += len(batch.y)
+        self.on_step()
+
+    def batch(self, x: Tensor, group: Tensor) -> Batch:
+        """Return a batch of normalised images with the mask that goes with each."""
+        classes = self.info.classes
+        if self.info.shares_labels:
+            return Batch(x, group % classes, None)
+        if self.info.tells_task:
+            return Batch(x, group % classes, self.masks[group // classes])
+        return Batch(x, group, self.masks[0])
+
+    def draw_memory(self, count: int) -> Batch:
+        """Return ``count`` distinct exemplars (all, if there are fewer)."""
+        assert self.memory is not None
+        rows = self.memory.draw(count, self.generator)
+        return self.batch(self.info.normalise(self.memory.x[rows]), self.memory.group[rows])
+
+    def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
+        """Return the network's logits."""
+        self.network.eval()
+        return self.network(self.info.normalise(x))  # type: ignore[no-any-return]
+
+    def first_bad_step(self) -> Tensor | None:
+        """Return the first step whose loss was not finite, −1 if none."""
+        return self._losses.first_bad()
+
+    def parameter_count(self) -> int:
+        """Return the number of trainable parameters."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return network, optimiser, generator, masks and memory."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "masks": self.masks,
+        }
+        return state | ({"memory": self.memory.state_dict()} if self.memory is not None else {})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.masks.copy_(state["masks"])
+        if self.memory is not None:
+            self.memory.load_state_dict(state["memory"])
+
+
+class LossTrace:
+    """The losses of an experience, kept on the device until somebody synchronises anyway."""
+
+    def __init__(self) -> None:
+        self._recent: list[Tensor] = []
+        self._stacked: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Keep a scalar loss."""
+        self._recent.append(loss.detach())
+        if len(self._recent) == 1024:
+            self._stack()
+
+    def first_bad(self) -> Tensor | None:
+        """Return the position of the first non-finite loss, −1 if none, as a 0-d int64 tensor."""
+        self._stack()
+        if not self._stacked:
+            return None
+        bad = ~torch.isfinite(torch.cat(self._stacked))
+        first = bad.to(torch.uint8).argmax()
+        return torch.where(bad.any(), first, -1)
+
+    def _stack(self) -> None:
+        if self._recent:
+            self._stacked.append(torch.stack(self._recent))
+            self._recent = []

@@ -1,0 +1,89 @@
+"""The networks every gradient strategy shares: an MLP and a small CNN, for 8×8 to 84×84 images, grey or colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from clbench.seeds import derived
+from clbench.stream import StreamInfo
+
+NetworkName = Literal["auto", "mlp", "conv4"]
+
+
+class MLP(nn.Module):
+    """Fully connected layers with ReLU between them; [N, C, H, W] → [N, units]."""
+
+    def __init__(self, inputs: int, hidden: Sequence[int], units: int) -> None:
+        super().__init__()
+        widths = [inputs, *hidden, units]
+        pairs = pairwise(widths)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        h = x.flatten(1)
+        for layer in self.layers[:-1]:
+            h = torch.relu(layer(h))
+        return self.layers[-1](h)  # type: ignore[no-any-return]
+
+
+class Conv4(nn.Module):
+    """Four blocks of 3×3 convolution, group normalisation, ReLU and 2×2 max pooling, then a linear layer.
+
+    The few-shot field's usual network (Vinyals et al. 2016) with group instead of batch normalisation, so that no
+    output depends on the rest of its batch. Pooling stops where the map is a single pixel.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], channels: int, units: int) -> None:
+        super().__init__()
+        before, height, width = shape
+        blocks: list[nn.Module] = []
+        for _ in range(4):
+            blocks += [
+                nn.Conv2d(before, channels, 3, padding=1),
+                nn.GroupNorm(1, channels),
+                nn.ReLU(),
+            ]
+            before = channels
+            if min(height, width) >= 2:
+                blocks.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(channels * height * width, units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [N, units]."""
+        return self.head(self.blocks(x).flatten(1))  # type: ignore[no-any-return]
+
+
+def choose(name: NetworkName, shape: tuple[int, int, int]) -> Literal["mlp", "conv4"]:
+    """Return what ``auto`` stands for: an MLP for grey images of up to 32 pixels, else conv4."""
+    if name != "auto":
+        return name
+    channels, height, width = shape
+    return "mlp" if channels == 1 and max(height, width) <= 32 else "conv4"
+
+
+def make_network(name: NetworkName, hidden: Sequence[int], info: StreamInfo) -> nn.Module:
+    """Return a network on the stream's device, initialised by its init seed alone.
+
+    Weights are drawn on the CPU, so that every device starts from the same ones.
+
+    Args:
+        name: ``mlp``, ``conv4`` or ``auto`` (see `choose`).
+        hidden: Widths of the MLP's hidden layers; the first is conv4's number of channels.
+        info: Shape of the images, number of units, init seed, device.
+    """
+    channels, height, width = info.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived(info.seeds.init, "init"))
+        if choose(name, info.shape) == "mlp":
+            network: nn.Module = MLP(channels * height * width, hidden, info.classes)
+        else:
+            network = Conv4(info.shape, hidden[0], info.classes)
+    return network.to(info.device)

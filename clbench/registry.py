@@ -1,0 +1,197 @@
+"""Finding scenarios, strategies and datasets by name, without importing them.
+
+Everything comes through one door: the entry-point groups ``clbench.scenarios``, ``clbench.strategies`` and
+``clbench.datasets``, for built-ins and installed plug-ins alike. A file given with ``--plugin`` adds names with
+`register`; ``my.py:Method`` names an object in a file; ``prefix:rest`` hands ``rest`` to the entry ``prefix``.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from clbench.errors import UsageError, unknown
+
+KINDS = {"scenarios": "scenario", "strategies": "strategy", "datasets": "dataset"}
+T = TypeVar("T")
+_registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a name stands for."""
+
+    name: str
+    """As typed."""
+    target: Any
+    """The class or factory."""
+    argument: str | None
+    """What followed the prefix, as FILE in ``npz:FILE``."""
+    source: str | None
+    """Hash of the plug-in's source file; None for a built-in, whose `version` stands for it."""
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Register the decorated class under ``name``, from a ``--plugin`` file.
+
+    Args:
+        kind: ``"scenarios"``, ``"strategies"`` or ``"datasets"``.
+        name: The name to use on the command line. A built-in of the same name wins.
+    """
+    if kind not in KINDS:
+        raise UsageError(unknown("kind of plug-in", kind, KINDS))
+
+    def add(target: T) -> T:
+        if name in _entry_points(kind):
+            warnings.warn(f"plug-in {name!r} ignored: {kind} has that name already", stacklevel=2)
+        else:
+            _registered[kind][name] = target
+        return target
+
+    return add
+
+
+@cache
+def _entry_points(kind: str) -> dict[str, EntryPoint]:
+    """Return the group's entry points by name; built-ins win a name clash."""
+    found = sorted(entry_points(group=f"clbench.{kind}"), key=_is_builtin)
+    return {entry.name: entry for entry in found}
+
+
+def _is_builtin(entry: EntryPoint) -> bool:
+    return entry.module.split(".")[0] == "clbench"
+
+
+def names(kind: str) -> list[str]:
+    """Return every registered name of a kind, sorted."""
+    return sorted({*_entry_points(kind), *_registered[kind]})
+
+
+def summary(kind: str, name: str) -> str:
+    """Return the first line of the docstring of the module behind ``name``; imports nothing."""
+    if name in _registered[kind]:
+        module = sys.modules[_registered[kind][name].__module__]
+        return (module.__doc__ or "").strip().split("\n")[0]
+    path = _source_path(_entry_points(kind)[name].module)
+    try:
+        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path else None
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        docstring = None
+    return (docstring or "").split("\n")[0]
+
+
+def _source_path(module: str) -> Path | None:
+    """Return a module's file. Only parents inside clbench are imported; they are empty."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(module if top == "clbench" else top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or top == "clbench" or not rest:
+        return Path(spec.origin) if spec and spec.origin else None
+    for folder in spec.submodule_search_locations or []:
+        for candidate in (
+            Path(folder, *rest).with_suffix(".py"),
+            Path(folder, *rest, "__init__.py"),
+        ):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def resolve(kind: str, name: str) -> Resolved:
+    """Return what ``name`` stands for, importing it.
+
+    Raises:
+        UsageError: The name is unknown (with a did-you-mean), or its module cannot be imported.
+    """
+    head, colon, rest = name.rpartition(":") if ".py:" in name else name.partition(":")
+    if colon and head.endswith(".py"):
+        module = load_file(Path(head))
+        if not hasattr(module, rest):
+            raise UsageError(unknown(f"object in {head}", rest, _public(module)))
+        return Resolved(name, getattr(module, rest), None, _hash_source(module))
+    argument = rest if colon else None
+    if head in _registered[kind]:
+        target = _registered[kind][head]
+        return Resolved(name, target, argument, _hash_source(sys.modules[target.__module__]))
+    entry = _entry_points(kind).get(head)
+    if entry is None:
+        raise UsageError(unknown(KINDS[kind], name, names(kind)))
+    target = _import(kind, entry)
+    source = None if _is_builtin(entry) else _hash_source(sys.modules[entry.module])
+    return Resolved(name, target, argument, source)
+
+
+def _import(kind: str, entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:  # a plug-in may fail in any way; it must not break the others
+        raise UsageError(
+            f"{KINDS[kind]} {entry.name!r} cannot be imported from {entry.value}:"
+            f" {type(error).__name__}: {error}"
+        ) from error
+
+
+def load_plugin(plugin: str) -> ModuleType:
+    """Import a ``--plugin`` (a ``.py`` file or a module name), which registers what it brings.
+
+    Raises:
+        UsageError: It does not exist or fails to import.
+    """
+    if plugin.endswith(".py"):
+        return load_file(Path(plugin))
+    try:
+        return importlib.import_module(plugin)
+    except Exception as error:
+        raise UsageError(
+            f"plug-in {plugin!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a Python file once, under a name derived from its path.
+
+    Raises:
+        UsageError: The file does not exist or fails to import.
+    """
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise UsageError(f"plug-in file {path} does not exist")
+    name = f"clbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plug-in file {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pydantic look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(
+            f"plug-in file {path} fails to import: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _hash_source(module: ModuleType) -> str:
+    path = getattr(module, "__file__", None)
+    content = Path(path).read_bytes() if path else module.__name__.encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _public(module: ModuleType) -> list[str]:
+    return [name for name in vars(module) if not name.startswith("_")]

@@ -1,0 +1,151 @@
+"""The strategy contract: learn from one experience at a time, answer `predict`.
+
+Most methods subclass `clbench.gradient.GradientStrategy`, which needs only a loss. A `Strategy` may do anything.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from clbench.errors import UsageError
+from clbench.memory import Memory
+from clbench.parameters import NaturalInt, Parameters
+from clbench.stream import Experience, StreamInfo
+
+
+class MemoryParameters(Parameters):
+    """Hyper-parameters of a strategy with an exemplar memory."""
+
+    memory_size: NaturalInt = Field(200, description="exemplars kept, of all classes together")
+    memory_policy: Literal["reservoir", "balanced"] = Field(
+        "balanced",
+        description="reservoir: uniform over all samples; balanced: equal shares per class"
+        " (per class and domain where labels are shared)",
+    )
+
+
+@dataclass
+class Effort:
+    """What learning has cost so far."""
+
+    steps: int = 0
+    """Optimiser steps."""
+    samples_seen: int = 0
+    """Samples in all training batches, replayed ones included."""
+
+
+def _nothing() -> None:
+    pass
+
+
+class Strategy(ABC):
+    """A continual learner.
+
+    The evaluator calls `setup` once, then `learn` for each experience, and `predict` before the first and after each,
+    without gradient. A strategy never sees a test image outside `predict` and must not change in it.
+    """
+
+    Parameters: ClassVar[type[Parameters]] = Parameters
+    """Its hyper-parameters; defaults are the paper's."""
+    version: ClassVar[int] = 1
+    """Raise it whenever a change alters numbers; it is part of the run's hash."""
+    paper: ClassVar[str] = ""
+    needs_boundaries: ClassVar[bool] = False
+    """Whether it must know where an experience begins."""
+    transductive: ClassVar[bool] = False
+    """Whether a prediction may depend on the other samples of its batch; marked in every table."""
+
+    def __init__(self, parameters: Any) -> None:
+        self.parameters = parameters
+        self.effort = Effort()
+        self.memory: Memory | None = None
+        self.on_step: Callable[[], None] = _nothing
+        """Call it after each step, for the progress display."""
+
+    def skip_reason(self, info: StreamInfo) -> str | None:
+        """Return why this strategy cannot learn such a stream, or None."""
+        if self.needs_boundaries and not info.boundaries:
+            return "needs boundaries, which this stream hides"
+        return None
+
+    def check(self, info: StreamInfo) -> None:  # noqa: B027 (most have nothing to refuse)
+        """Refuse hyper-parameters that do not fit the stream, before anything runs.
+
+        Raises:
+            UsageError: Says which and what is allowed.
+        """
+
+    @abstractmethod
+    def setup(self, info: StreamInfo) -> None:
+        """Prepare for a stream: build networks and memory. Called once."""
+
+    @abstractmethod
+    def learn(self, experience: Experience) -> None:
+        """Learn from one experience."""
+
+    @abstractmethod
+    def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
+        """Return logits [N, C] for stored images [N, c, H, W]; the evaluator masks and takes the argmax.
+
+        Args:
+            x: Images at stored dtype; ``info.normalise(x)`` makes them float.
+            task: [N] int64 where the scenario tells the task id, else None.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that must survive between experiences: nested dicts of tensors and plain values."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, after `setup`."""
+
+    def first_bad_step(self) -> Tensor | None:
+        """Return the first step of the last experience with a non-finite loss, −1 if none, on the device."""
+        return None
+
+    def trained_keys(self) -> tuple[str, ...]:
+        """Return the keys of `state_dict` that hold current parameters, optimiser and generators."""
+        return ("network", "optimizer", "generator", "masks")
+
+    def memory_bytes(self) -> int:
+        """Return the bytes that survive between experiences beyond `trained_keys`."""
+        kept = {k: v for k, v in self.state_dict().items() if k not in self.trained_keys()}
+        return sum(t.numel() * t.element_size() for t in _tensors(kept))
+
+    def working_bytes(self) -> int:
+        """Return the bytes rebuilt from the memory in order to predict."""
+        return 0
+
+    def parameter_count(self) -> int:
+        """Return the number of trainable parameters."""
+        return 0
+
+    def needs_exemplars(self, info: StreamInfo) -> None:
+        """Refuse a memory without room for one exemplar per class; for `check`.
+
+        Raises:
+            UsageError: Names the least size.
+        """
+        if self.parameters.memory_size < info.classes:
+            raise UsageError(
+                f"memory_size={self.parameters.memory_size} is too small for one exemplar of each"
+                f" of the {info.classes} classes; at least {info.classes} is allowed"
+            )
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict):
+        for value in state.values():
+            yield from _tensors(value)
+    elif isinstance(state, (list, tuple)):
+        for value in state:
+            yield from _tensors(value)

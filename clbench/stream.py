@@ -1,0 +1,267 @@
+"""The stream: experiences for the strategy, test sets for the evaluator, and what each may know.
+
+An `Experience` owns the gathered samples of its task only and a `StreamInfo` owns no data, so neither past, future nor
+test images hang on what a strategy is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from clbench.dataset import Dataset
+from clbench.scenario import Plan, ScenarioOptions, Task
+from clbench.seeds import Seeds, numpy_generator
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Turns stored images [N, C, H, W] (uint8 or float) into float32 with zero mean, unit variance."""
+
+    mean: Tensor
+    """[C, 1, 1], in [0, 1] for uint8 images."""
+    std: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the normalised images."""
+        scaled = x.float().div_(255) if x.dtype == torch.uint8 else x.float()
+        return (scaled - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a strategy may know of a stream before it begins."""
+
+    scenario: str
+    classes: int
+    """C, the number of output units: one per class of the whole stream."""
+    shape: tuple[int, int, int]
+    """Channels, height and width of an image."""
+    dtype: torch.dtype
+    """Of stored images."""
+    experiences: int | None
+    """T; None when boundaries are hidden."""
+    tells_task: bool
+    shares_labels: bool
+    boundaries: bool
+    online: bool
+    batch_size: int
+    """Of an online stream."""
+    normalise: Normalise
+    seeds: Seeds
+    device: torch.device
+
+    @property
+    def rows(self) -> int:
+        """How many masks there are: one per task where the task id is given, else one."""
+        return (self.experiences or 1) if self.tells_task else 1
+
+
+@dataclass(frozen=True)
+class Experience:
+    """The training data of one experience (or of a few samples of it, where boundaries are hidden)."""
+
+    index: int | None
+    """Position in the stream; None when boundaries are hidden."""
+    task: int | None
+    """The task id, where the scenario tells it."""
+    x: Tensor
+    """[N, C, H, W] at stored dtype, in a seeded order."""
+    y: Tensor
+    """[N] int64, output units."""
+    mask: Tensor
+    """[C] bool: the units that take part in a training loss."""
+    group: Tensor
+    """[N] int64: what a balanced memory gives equal shares to, unit + C · (task or domain index)."""
+    priority: Tensor
+    """[N] uniform numbers by the memory seed: strategies that keep the same policy keep the same samples."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, rows: slice | Tensor) -> Experience:
+        """Return the same experience with only some of its samples."""
+        return replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            group=self.group[rows],
+            priority=self.priority[rows],
+        )
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The union of the tasks' test sets, for one evaluation."""
+
+    __test__ = False  # not a pytest class
+
+    x: Tensor
+    y: Tensor
+    task: Tensor
+    """[N] int64, the task of each sample, for scoring; handed to `predict` only where it is told."""
+
+
+class Stream:
+    """A plan with its images on a device; the evaluator's view."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        plan: Plan,
+        options: ScenarioOptions,
+        *,
+        scenario: str,
+        seeds: Seeds,
+        device: torch.device,
+    ) -> None:
+        self.plan = plan
+        self.options = options
+        self._data = dataset.to(device)
+        self._seeds = seeds
+        self._device = device
+        self.info = StreamInfo(
+            scenario=scenario,
+            classes=plan.units,
+            shape=dataset.shape,
+            dtype=dataset.x_train.dtype,
+            experiences=len(plan.tasks) if options.boundaries else None,
+            tells_task=plan.tells_task,
+            shares_labels=plan.shares_labels,
+            boundaries=options.boundaries,
+            online=options.online,
+            batch_size=options.batch_size,
+            normalise=_normalise(dataset, device),
+            seeds=seeds,
+            device=device,
+        )
+        self._priority = torch.from_numpy(
+            numpy_generator(seeds.memory, "memory").random(sum(len(t.train) for t in plan.tasks))
+        )
+        self._test = self._gather_tests()
+
+    def __len__(self) -> int:
+        return len(self.plan.tasks)
+
+    def deliver(self, index: int) -> Iterator[Experience]:
+        """Yield experience ``index``: whole, or sample batches without a name if boundaries are hidden."""
+        experience = self._experience(index)
+        if self.info.boundaries:
+            yield experience
+            return
+        before = [u for task in self.plan.tasks[:index] for u in task.units]
+        for start in range(0, len(experience), self.info.batch_size):
+            stop = min(start + self.info.batch_size, len(experience))
+            part = experience[torch.arange(start, stop, device=self._device)]  # a copy: no view on
+            mask = part.mask
+            if self.plan.train_mask == "seen":  # only what was delivered may be known
+                mask = _units(before, self.info.classes, self._device)
+                mask[experience.y[:stop]] = True
+            yield replace(part, index=None, mask=mask)
+
+    def _experience(self, index: int) -> Experience:
+        task = self.plan.tasks[index]
+        rows = self._tensor(task.train)
+        y = self._units_of(task)[self._data.y_train[rows]]
+        row = index if self.info.boundaries and not self._one_row else 0
+        start = sum(len(t.train) for t in self.plan.tasks[:index])
+        priority = self._priority[start : start + len(rows)].clone()
+        if self._device.type == "mps":  # it has no float64
+            priority = priority.float()
+        return Experience(
+            index=index,
+            task=index if self.info.tells_task else None,
+            x=task.shift.apply(self._data.x_train[rows]),
+            y=y,
+            mask=self._mask(self.plan.train_mask, index),
+            group=y + row * self.info.classes,
+            priority=priority.to(self._device),
+        )
+
+    @property
+    def _one_row(self) -> bool:
+        """Whether a class is the same group wherever it appears."""
+        return not (self.plan.tells_task or self.plan.shares_labels)
+
+    def _mask(self, name: str, index: int) -> Tensor:
+        tasks = self.plan.tasks
+        chosen = {
+            "all": range(self.info.classes),
+            "seen": [u for task in tasks[: index + 1] for u in task.units],
+            "task": tasks[index].units,
+        }[name]
+        return _units(chosen, self.info.classes, self._device)
+
+    # What follows is for the evaluator alone.
+
+    def test_masks(self, learnt: int) -> Tensor:
+        """Return [T, C] bool: the units that compete on each task's test set after ``learnt`` tasks."""
+        tasks = range(len(self.plan.tasks))
+        if self.plan.test_mask == "seen":
+            seen = self._mask("seen", learnt - 1) if learnt else self._mask("all", 0) & False
+            return seen.expand(len(tasks), -1)
+        return torch.stack([self._mask(self.plan.test_mask, task) for task in tasks])
+
+    def defined_tasks(self, learnt: int) -> int:
+        """Return how many tasks have a defined accuracy after ``learnt`` experiences."""
+        return learnt if self.plan.test_mask == "seen" else len(self.plan.tasks)
+
+    def test_set(self, tasks: int) -> TestSet:
+        """Return the test samples of the first ``tasks`` tasks."""
+        if tasks == len(self.plan.tasks):
+            return self._test
+        keep = self._test.task < tasks
+        return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
+
+    def _gather_tests(self) -> TestSet:
+        """Gather the union of the test sets, mixed in a seeded order where the task id is hidden."""
+        split = self._data
+        x_split, y_split = (
+            (split.x_train, split.y_train) if self.plan.held_out else (split.x_test, split.y_test)
+        )
+        xs, ys, ids = [], [], []
+        for index, task in enumerate(self.plan.tasks):
+            rows = self._tensor(task.test)
+            xs.append(task.shift.apply(x_split[rows]))
+            ys.append(self._units_of(task)[y_split[rows]])
+            ids.append(torch.full_like(ys[-1], index))
+        x, y, task_ids = torch.cat(xs), torch.cat(ys), torch.cat(ids)
+        if self.info.tells_task:
+            return TestSet(x, y, task_ids)
+        order = self._tensor(numpy_generator(self._seeds.order, "test_order").permutation(len(y)))
+        return TestSet(x[order], y[order], task_ids[order])
+
+    def _units_of(self, task: Task) -> Tensor:
+        return self._tensor(task.unit_of_class)
+
+    def _tensor(self, array: object) -> Tensor:
+        return torch.as_tensor(array, device=self._device)
+
+
+def _units(units: object, classes: int, device: torch.device) -> Tensor:
+    mask = torch.zeros(classes, dtype=torch.bool, device=device)
+    mask[torch.as_tensor(list(units), dtype=torch.long, device=device)] = True  # type: ignore[call-overload]
+    return mask
+
+
+def _normalise(dataset: Dataset, device: torch.device) -> Normalise:
+    def column(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+
+    if not all(math.isfinite(v) and v > 0 for v in dataset.std):
+        raise ValueError("std must be positive")
+    return Normalise(column(dataset.mean), column(dataset.std))
+
+
+def masked(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the logits with −∞ where ``mask`` is false: the one masking of losses and evaluator.
+
+    Args:
+        logits: [N, C].
+        mask: [C] or [N, C] bool, or None for no mask.
+    """
+    return logits if mask is None else logits.masked_fill(~mask, -torch.inf)

@@ -1,0 +1,1 @@
+"""One scenario per file; each is found through the entry-point group ``clbench.scenarios``."""

@@ -1,0 +1,1 @@
+"""One method per file; each is found through the entry-point group ``clbench.strategies``."""
