@@ -41,7 +41,7 @@ _HOME = {
     "register": "clbench.registry",
     "run_one": "clbench.runner",
 }
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604, PLE0605
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
 
 # In a checkout that is not installed in editable mode (`python -m pytest` in the clone), the mapped
 # packages `clbench.scenarios` and `clbench.strategies` are found beside this folder.

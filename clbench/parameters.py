@@ -35,19 +35,18 @@ class Parameters(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            sentences = [cls._sentence(detail) for detail in error.errors()]
+            by_field: dict[str, list[ErrorDetails]] = {}
+            for detail in error.errors():
+                by_field.setdefault(str(detail["loc"][0]), []).append(detail)
+            sentences = [cls._sentence(*item) for item in by_field.items()]
             raise UsageError(f"{owner}: " + " ".join(sentences)) from None
 
     @classmethod
-    def _sentence(cls, detail: ErrorDetails) -> str:
-        field = ".".join(str(part) for part in detail["loc"])
-        if detail["type"] == "extra_forbidden":
+    def _sentence(cls, field: str, details: list[ErrorDetails]) -> str:
+        if details[0]["type"] == "extra_forbidden":
             return unknown("parameter", field, cls.model_fields)
-        message = detail["msg"].removeprefix("Value error, ")
-        message = message.removeprefix("Input should be ").rstrip(".")
-        if not field:
-            return f"{message}."
-        return f"{field} must be {message}, not {detail['input']!r}."
+        allowed = [d["msg"].removeprefix("Input should be ") for d in details]
+        return f"{field} must be {' or '.join(allowed)}, not {details[0]['input']!r}."
 
     @classmethod
     def table(cls) -> list[dict[str, str]]:

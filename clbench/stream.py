@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -142,7 +143,6 @@ class Stream:
         self._priority = torch.from_numpy(
             numpy_generator(seeds.memory, "memory").random(sum(len(t.train) for t in plan.tasks))
         )
-        self._test = self._gather_tests()
 
     def __len__(self) -> int:
         return len(self.plan.tasks)
@@ -217,7 +217,8 @@ class Stream:
         keep = self._test.task < tasks
         return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
 
-    def _gather_tests(self) -> TestSet:
+    @cached_property
+    def _test(self) -> TestSet:
         """Gather the union of the test sets, mixed in a seeded order where the task id is hidden."""
         split = self._data
         x_split, y_split = (

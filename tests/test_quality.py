@@ -1,0 +1,63 @@
+"""Style, types and packaging are tests, so that `pytest` is the whole gate."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {
+    "clbench": "clbench",
+    "scenarios": "clbench.scenarios",
+    "strategies": "clbench.strategies",
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=["ruff-check", "ruff-format", "mypy"],
+)
+def test_tool_is_content(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_package_is_listed() -> None:
+    """An unlisted sub-package would be absent from the wheel without a word."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    found = {
+        ".".join([PACKAGES[top], *path.parent.relative_to(ROOT / top).parts])
+        for top in PACKAGES
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert set(project["tool"]["setuptools"]["packages"]) == found
+
+
+def test_methods_and_scenarios_do_not_import_their_neighbours() -> None:
+    for folder in ("scenarios", "strategies"):
+        for path in (ROOT / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                for name in names:
+                    assert not name.startswith(("clbench.strategies", "clbench.scenarios")), path
+
+
+def test_no_registry_address_is_committed() -> None:
+    listed = subprocess.run(
+        ["git", "grep", "-lIE", r"pypi\.org|pythonhosted\.org|registry\.npmjs", "--", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    assert listed in ([], ["tests/test_quality.py"])
