@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clbench.dataset import Arrays as Arrays
     from clbench.dataset import DatasetReader as DatasetReader
+    from clbench.episodic import EpisodicParameters as EpisodicParameters
+    from clbench.episodic import EpisodicStrategy as EpisodicStrategy
     from clbench.gradient import Batch as Batch
+    from clbench.gradient import GradientParameters as GradientParameters
     from clbench.gradient import GradientStrategy as GradientStrategy
     from clbench.memory import Memory as Memory
     from clbench.parameters import Parameters as Parameters
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from clbench.runner import run_one as run_one
     from clbench.scenario import Plan as Plan
     from clbench.scenario import Scenario as Scenario
+    from clbench.strategy import MemoryParameters as MemoryParameters
     from clbench.strategy import Strategy as Strategy
     from clbench.stream import Experience as Experience
     from clbench.stream import StreamInfo as StreamInfo
@@ -31,7 +35,11 @@ _HOME = {
     "Batch": "clbench.gradient",
     "DatasetReader": "clbench.dataset",
     "Experience": "clbench.stream",
+    "EpisodicParameters": "clbench.episodic",
+    "EpisodicStrategy": "clbench.episodic",
+    "GradientParameters": "clbench.gradient",
     "GradientStrategy": "clbench.gradient",
+    "MemoryParameters": "clbench.strategy",
     "Memory": "clbench.memory",
     "Parameters": "clbench.parameters",
     "Plan": "clbench.scenario",

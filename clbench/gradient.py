@@ -50,6 +50,9 @@ class Batch:
     mask: Tensor | None
     """[C] or [B, C] bool: the units that compete; None for all."""
 
+    def __len__(self) -> int:
+        return len(self.y)
+
     def join(self, other: Batch) -> Batch:
         """Return both batches as one."""
         mask = self.mask
@@ -71,11 +74,11 @@ class GradientStrategy(Strategy):
 
     # What a method may define.
 
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, network: Any, batch: Any) -> Tensor:
         """Return the scalar loss of one step."""
         return cross_entropy(network(batch.x), batch)
 
-    def draw(self, current: Experience, rows: Tensor) -> Batch:
+    def draw(self, current: Experience, rows: Tensor) -> Any:
         """Return what a step learns from: the current samples at ``rows``, and whatever else."""
         return self.batch(current.x[rows], current.group[rows])
 
@@ -96,6 +99,12 @@ class GradientStrategy(Strategy):
         for _ in range(passes):
             order = torch.randperm(samples, generator=self.generator, device=self.info.device)
             yield from torch.split(order, size)
+
+    def begin(self, current: Experience) -> None:
+        """Prepare for training on these normalised samples."""
+
+    def before_step(self) -> None:
+        """Change gradients before the optimiser uses them, as clipping does."""
 
     # What the framework does.
 
@@ -119,7 +128,7 @@ class GradientStrategy(Strategy):
         """Return the optimiser the hyper-parameters name."""
         p, weights = self.parameters, network.parameters()
         fused = self.info.device.type in ("cpu", "cuda")
-        if p.optimizer == "sgd":
+        if getattr(p, "optimizer", "adam") == "sgd":
             return torch.optim.SGD(weights, lr=p.lr, fused=fused)
         return torch.optim.Adam(weights, lr=p.lr, fused=fused)
 
@@ -139,20 +148,22 @@ class GradientStrategy(Strategy):
         self.network.train()
         self._losses = LossTrace()
         current = replace(samples, x=self.info.normalise(samples.x))
+        self.begin(current)
         for rows in self.schedule(len(samples)):
             self.step(self.draw(current, rows))
             if offer and self.memory is not None:
                 self.memory.add(samples[rows])
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: Any) -> None:
         """Take one optimiser step."""
         loss = self.loss(self.network, batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.before_step()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._losses.add(loss)
         self.effort.steps += 1
-        self.effort.samples_seen += len(batch.y)
+        self.effort.samples_seen += len(batch)
         self.on_step()
 
     def batch(self, x: Tensor, group: Tensor) -> Batch:

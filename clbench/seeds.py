@@ -19,7 +19,7 @@ _PURPOSES = {
     "memory": 6,
     "init": 7,
     "train": 8,
-    "train_order": 9,
+    "rebuild": 9,
 }
 
 

@@ -57,6 +57,12 @@ class StreamInfo:
     device: torch.device
 
     @property
+    def groups(self) -> int:
+        """How many groups a balanced memory can meet: classes, times tasks or domains where told apart."""
+        apart = self.tells_task or self.shares_labels
+        return self.classes * ((self.experiences or 1) if apart else 1)
+
+    @property
     def rows(self) -> int:
         """How many masks there are: one per task where the task id is given, else one."""
         return (self.experiences or 1) if self.tells_task else 1

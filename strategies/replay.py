@@ -31,7 +31,7 @@ class Replay(GradientStrategy):
 
     def draw(self, current: Experience, rows: Tensor) -> Batch:
         """Return current samples at ``rows``, joined by exemplars once there are any."""
-        batch = super().draw(current, rows)
+        batch: Batch = super().draw(current, rows)
         if not self.memory:
             return batch
         return batch.join(self.draw_memory(self.parameters.replay_batch_size or len(rows)))

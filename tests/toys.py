@@ -20,7 +20,14 @@ from clbench.stream import Experience, Stream, StreamInfo
 SCENARIOS = ("class-incremental", "domain-incremental", "task-incremental")
 STRATEGIES = tuple(names("strategies"))
 """Every registered one: a promise to all holds for the next one, too."""
-TINY = {"hidden": [16], "epochs": 1, "batch_size": 8, "memory_size": 30, "network": "mlp"}
+TINY: dict[str, Any] = {
+    "batch_size": 8,
+    "episodes": 3,
+    "epochs": 1,
+    "hidden": [16, 16],
+    "memory_size": 30,
+    "network": "mlp",
+}
 """Hyper-parameters that keep a run short, for those strategies that have them."""
 
 
@@ -86,18 +93,22 @@ def stream_of(
 
 def make(name: str, info: StreamInfo, **hyper: Any) -> Strategy:
     """Return a registered strategy, small and set up for a stream."""
+    strategy = unprepared(name, **hyper)
+    strategy.setup(info)
+    return strategy
+
+
+def unprepared(name: str, **hyper: Any) -> Strategy:
+    """Return a registered strategy, small."""
     kind = resolve("strategies", name).target
     assert issubclass(kind, Strategy)
     small = {key: value for key, value in TINY.items() if key in kind.Parameters.model_fields}
-    strategy = kind(kind.Parameters.parse({**small, **hyper}, name))
-    strategy.setup(info)
-    return strategy  # type: ignore[no-any-return]
+    return kind(kind.Parameters.parse({**small, **hyper}, name))  # type: ignore[no-any-return]
 
 
 def runnable(name: str, info: StreamInfo) -> bool:
     """Return whether a strategy takes part in such a stream."""
-    kind = resolve("strategies", name).target
-    strategy = kind(kind.Parameters.parse({}, name))
+    strategy = unprepared(name)
     try:
         strategy.check(info)
     except UsageError:

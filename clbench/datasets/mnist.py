@@ -57,8 +57,9 @@ class MNIST(DatasetReader):
         try:
             datasets.MNIST(self.data_dir, download=True)
         except Exception as error:  # no network, full disk, a mirror's nonsense
+            reason = str(error).split("\n")[0].rstrip(":")
             raise DataError(
                 f"MNIST is not in {self.data_dir / 'MNIST' / 'raw'} and could not be downloaded"
-                f" ({type(error).__name__}: {error}); put its files there,"
+                f" ({type(error).__name__}: {reason}); put its files there,"
                 " or name another folder with --data-dir or CLBENCH_DATA"
             ) from error
