@@ -124,8 +124,9 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     """
     resolved = resolve("datasets", name)
     wants = resolved.target.argument
-    if (resolved.argument or None) is None and wants:
-        raise UsageError(f"dataset {name!r} needs {wants} behind a colon: {name}:{wants}")
+    if not resolved.argument and wants:
+        prefix = name.partition(":")[0]
+        raise UsageError(f"dataset {prefix!r} needs {wants} behind a colon: {prefix}:{wants}")
     if resolved.argument is not None and not wants:
         raise UsageError(f"dataset {name.partition(':')[0]!r} takes nothing behind a colon")
     reader: DatasetReader = resolved.target(resolved.argument, data_dir or data_folder(None))
@@ -173,20 +174,39 @@ def _split(
         x = x[:, None]
     if x.ndim != 4:
         raise DataError(f"{where}: images must be [N, H, W] or [N, C, H, W], not {x.shape}")
+    if not x.size:
+        raise DataError(f"{where}: images of shape {x.shape} are empty")
     if y.ndim != 1 or len(y) != len(x):
         raise DataError(f"{where}: {len(x)} images but labels of shape {y.shape}")
     if x.dtype != np.uint8:
-        if x.dtype.kind != "f":
-            raise DataError(f"{where}: images must be uint8 or float, not {x.dtype}")
+        x = _float32(where, x)
+    _check_labels(where, y, classes)
+    return torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.astype(np.int64))
+
+
+def _float32(where: str, x: NDArray[Any]) -> NDArray[np.float32]:
+    if x.dtype.kind != "f":
+        raise DataError(f"{where}: images must be uint8 or float, not {x.dtype}")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite and is refused
         x = x.astype(np.float32)
-        if not np.isfinite(x).all():
-            raise DataError(f"{where}: images hold NaN or infinite values")
+    if not np.isfinite(x).all():
+        raise DataError(f"{where}: images hold NaN or infinite values (as float32)")
+    return x
+
+
+def _check_labels(where: str, y: NDArray[Any], classes: Sequence[str]) -> None:
+    if y.dtype.kind not in "iu":
+        raise DataError(f"{where}: labels must be integers, not {y.dtype}")
+    if y.min() < 0 or y.max() >= len(classes):
+        raise DataError(
+            f"{where}: labels must lie in 0…{len(classes) - 1}, one for each class;"
+            f" they lie in {y.min()}…{y.max()}"
+        )
     counts = np.bincount(y.astype(np.int64), minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         listed = ", ".join(empty[:5])
         raise DataError(f"{where}: no sample of class {listed}; every class needs one")
-    return torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.astype(np.int64))
 
 
 def _statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

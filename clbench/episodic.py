@@ -31,12 +31,9 @@ class EpisodicParameters(MemoryParameters):
         200, description="training episodes an experience; one per batch if online"
     )
     ways: PositiveInt = Field(10, description="classes in an episode at most")
-    shots: PositiveInt = Field(5, description="support samples of each class")
-    queries: PositiveInt = Field(5, description="query samples of each class")
+    shots: PositiveInt = Field(2, description="support samples of each class")
+    queries: PositiveInt = Field(20, description="query samples of each class")
     lr: PositiveFloat = Field(0.001, description="learning rate of Adam")
-    decay: bool = Field(
-        False, description="let lr fall linearly to 0 over each experience's episodes; not if online"
-    )
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,24 @@ class EpisodicStrategy(GradientStrategy):
         """Refuse a memory without room for every class."""
         self.needs_exemplars(info)
 
+    def learn(self, experience: Experience) -> None:
+        """Train on episodes, then let go of the samples they were drawn from."""
+        super().learn(experience)
+        del self._x, self._pool
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return also which groups were seen."""
+        return super().state_dict() | {"groups": self._groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore also which groups were seen."""
+        super().load_state_dict(state)
+        self._groups.copy_(state["groups"])
+
+    def trained_keys(self) -> tuple[str, ...]:
+        """Return the keys of `state_dict` that are no memory of samples."""
+        return (*super().trained_keys(), "groups")
+
     def setup(self, info: StreamInfo) -> None:
         """Start without any group to draw from."""
         super().setup(info)
@@ -97,16 +112,8 @@ class EpisodicStrategy(GradientStrategy):
 
     def begin(self, current: Experience) -> None:
         """Pool the current experience with the memory."""
-        self._begun = self.effort.steps
         if not self.info.online:
             self._gather(current, largest=None)
-
-    def before_step(self) -> None:
-        """Let the learning rate fall over the episodes of the experience, as ``decay`` says."""
-        if self.parameters.decay and not self.info.online:
-            done = (self.effort.steps - self._begun) / self.parameters.episodes
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.parameters.lr * (1 - done)
 
     def draw(self, current: Experience, rows: Tensor) -> Any:
         """Return an episode; online, its pool is the batch and the memory."""

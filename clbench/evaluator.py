@@ -17,6 +17,8 @@ CHUNK = 2048
 """Test samples per call of `predict`."""
 
 Row = list[float | None]
+BadStep = tuple[int, Tensor]
+"""Steps of the experience before a piece of it, and the piece's first step with a non-finite loss (−1 if none)."""
 
 
 class Progress(Protocol):
@@ -66,24 +68,32 @@ def run_stream(
     progress = progress or Silent()
     strategy.on_step = progress.step
     clock = _Clock(stream.info.device)
+    bad_steps: list[BadStep] = []
     for learnt in range(len(stream) + 1):
         if learnt:
-            bad_steps = []
-            for experience in stream.deliver(learnt - 1):
-                strategy.learn(experience)
-                bad_steps.append(strategy.first_bad_step())
+            bad_steps = _learn(stream, strategy, learnt - 1)
             outcome.train_seconds += clock.lap()
-            found = [step for step in bad_steps if step is not None]
-        else:
-            found = []
-        row = _fill_row(stream, strategy, learnt, found)
+        row = _fill_row(stream, strategy, learnt, bad_steps)
         outcome.matrix.append(row)
         outcome.eval_seconds += clock.lap()
         progress.experience(learnt, len(stream), row)
 
 
+def _learn(stream: Stream, strategy: Strategy, index: int) -> list[BadStep]:
+    """Let the strategy learn an experience, in the pieces in which it is delivered."""
+    begun = strategy.effort.steps
+    bad_steps = []
+    for experience in stream.deliver(index):
+        before = strategy.effort.steps - begun
+        strategy.learn(experience)
+        step = strategy.first_bad_step()
+        if step is not None:
+            bad_steps.append((before, step))
+    return bad_steps
+
+
 @torch.no_grad()
-def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[Tensor]) -> Row:
+def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[BadStep]) -> Row:
     """Return one row of the matrix: one pass over the union of the test sets, one synchronisation."""
     tasks = len(stream)
     defined = stream.defined_tasks(learnt)
@@ -97,18 +107,20 @@ def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[T
         task = test.task[part]
         told = task if stream.info.tells_task else None
         logits = strategy.predict(test.x[part], told)
-        hit = masked(logits, masks[task]).argmax(1) == test.y[part]
+        # Only a masked unit may have −∞, so that it never wins, whatever the others' scores.
+        finite = logits.clamp_min(torch.finfo(logits.dtype).min)
+        hit = masked(finite, masks[task]).argmax(1) == test.y[part]
         correct.index_add_(0, task, hit.long())
         broken += logits.isnan().any()
-    count = test.task.bincount(minlength=tasks)
-    flags = [step.view(1) for step in bad_steps]
-    numbers = torch.cat([correct, count, broken, *flags]).tolist()  # the one synchronisation
-    hits, counts, bad = numbers[:tasks], numbers[tasks : 2 * tasks], numbers[2 * tasks :]
-    for step in bad[1:]:
+    flags = [step.view(1) for _, step in bad_steps]
+    numbers = torch.cat([correct, broken, *flags]).tolist()  # the one synchronisation
+    hits, (nan, *bad) = numbers[:tasks], numbers[tasks:]
+    for (before, _), step in zip(bad_steps, bad, strict=True):
         if step >= 0:
-            raise NonFiniteLossError(experience=learnt - 1, step=step)
-    if bad[0]:
+            raise NonFiniteLossError(experience=learnt - 1, step=before + step)
+    if nan:
         raise ClbenchError(f"predictions became NaN after {learnt} experiences")
+    counts = stream.test_counts
     return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]
 
 

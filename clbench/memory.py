@@ -2,6 +2,10 @@
 
 What is kept depends only on the policy and on the priorities that come with the samples (drawn by the memory seed),
 so strategies with the same policy that are offered the same samples keep the identical exemplars.
+
+A call of `draw`, or of `add` under ``balanced``, permutes or sorts all M exemplars: O(M) but for a logarithm, that is
+O(M/n) for each of its n samples. It is the price of distinct draws and equal shares without a synchronisation;
+``reservoir`` adds in O(1) per sample.
 """
 
 from __future__ import annotations
@@ -67,7 +71,7 @@ class Memory:
         return self.group // self._classes
 
     def add(self, samples: Experience) -> None:
-        """Offer samples; the policy decides which are kept. O(1) per sample at a given capacity."""
+        """Offer samples; the policy decides which are kept."""
         if self.policy != "everything" and self.capacity == 0:
             return
         getattr(self, f"_add_{self.policy}")(samples)

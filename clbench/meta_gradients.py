@@ -30,7 +30,20 @@ def features(s: Tensor, p: float = P, dim: int = -1) -> Tensor:
     return torch.stack([((s.abs() - 1).clamp_min(0) / p) - 1, s.clamp(-1, 1)], dim)
 
 
-class ScalarGenerator(nn.Module):
+class Generator(nn.Module):
+    """A network that generates weights."""
+
+    output: nn.Linear
+
+    def initialise(self, bound: float) -> None:
+        """Draw all parameters from U[−bound, bound); the outputs' bias is 0, so that they begin small."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-bound, bound)
+            self.output.bias.zero_()
+
+
+class ScalarGenerator(Generator):
     """An MLP from one gradient scalar to one number, applied to every coordinate.
 
     Being a function of one scalar, and with ReLU piecewise linear in `coordinate`, it is evaluated at the knots of a
@@ -51,8 +64,8 @@ class ScalarGenerator(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, 1),
         )
+        self.output = nn.Linear(hidden, 1)
         self._knots = knots
 
     def forward(self, gradient: Tensor) -> Tensor:
@@ -66,7 +79,7 @@ class ScalarGenerator(nn.Module):
 
     def direct(self, s: Tensor) -> Tensor:
         """Return the MLP's value at coordinates ``s``, without the table."""
-        values: Tensor = self.layers(features(s))
+        values: Tensor = self.output(self.layers(features(s)))
         return values.squeeze(-1)
 
 
@@ -93,7 +106,7 @@ class _Interpolation(torch.autograd.Function):
         return grad, None
 
 
-class SequenceGenerator(nn.Module):
+class SequenceGenerator(Generator):
     """An LSTM from a sequence of gradients of one coordinate to one number, shared by all coordinates.
 
     Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache: 1.7 times
@@ -132,7 +145,9 @@ class SequenceGenerator(nn.Module):
         rows = rows.clamp(max=s.shape[1] - 1)
         self.offset.copy_((self.offset + 1) % self._stride)
         traced = self._read_all(s[:, rows])
-        return values.index_put((rows,), self._stride * traced - (self._stride - 1) * traced.detach())
+        return values.index_put(
+            (rows,), self._stride * traced - (self._stride - 1) * traced.detach()
+        )
 
     def _read_all(self, s: Tensor) -> Tensor:
         return torch.cat([self._read(block) for block in torch.split(s, self._block, 1)])

@@ -88,7 +88,7 @@ def _forgetting(matrix: Matrix, first_row: Callable[[int], int]) -> float | None
 def forgetting_first(matrix: Matrix) -> float | None:
     """Return the mean over j<T of R[j,j] − R[T,j]."""
     transfer = backward_transfer(matrix)
-    return None if transfer is None else -transfer
+    return None if transfer is None else 0.0 - transfer  # −0.0 would be printed so
 
 
 def backward_transfer(matrix: Matrix) -> float | None:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clbench.seeds import derived
+from clbench.seeds import initialised_by
 from clbench.stream import StreamInfo
 
 NetworkName = Literal["auto", "mlp", "conv4"]
@@ -80,8 +80,7 @@ def make_network(name: NetworkName, hidden: Sequence[int], info: StreamInfo) -> 
         info: Shape of the images, number of units, init seed, device.
     """
     channels, height, width = info.shape
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived(info.seeds.init, "init"))
+    with initialised_by(info.seeds.init):
         if choose(name, info.shape) == "mlp":
             network: nn.Module = MLP(channels * height * width, hidden, info.classes)
         else:

@@ -45,8 +45,12 @@ class Parameters(BaseModel):
     def _sentence(cls, field: str, details: list[ErrorDetails]) -> str:
         if details[0]["type"] == "extra_forbidden":
             return unknown("parameter", field, cls.model_fields)
-        allowed = [d["msg"].removeprefix("Input should be ") for d in details]
-        return f"{field} must be {' or '.join(allowed)}, not {details[0]['input']!r}."
+        messages = [detail["msg"].removeprefix("Value error, ") for detail in details]
+        wanted = [_wanted(message) for message in messages]
+        if not all(wanted):  # as "Field required" or a validator's own words
+            return f"{field}: {'; '.join(messages)}."
+        listed = " or ".join(wanted).replace(" or be ", " or ")
+        return f"{field} must {listed}, not {details[0]['input']!r}."
 
     @classmethod
     def table(cls) -> list[dict[str, str]]:
@@ -61,6 +65,11 @@ class Parameters(BaseModel):
             }
             for name, field in cls.model_fields.items()
         ]
+
+
+def _wanted(message: str) -> str:
+    """Return what a message of pydantic asks for: "be greater than 0", "have at least 1 item"."""
+    return message.partition(" should ")[2].partition(" after validation")[0]
 
 
 def _default_words(value: Any) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from clbench.dataset import load as load_dataset
 from clbench.errors import ClbenchError, NonFiniteLossError, UsageError, unknown
 from clbench.evaluator import Outcome, Progress, run_stream
 from clbench.parameters import Parameters
+from clbench.provenance import provenance
 from clbench.registry import Resolved, resolve
 from clbench.results import Record
 from clbench.scenario import Labels, Plan, Scenario, ScenarioOptions, plan_stream
@@ -220,7 +218,9 @@ def _run(specification: Specification, execution: Execution, progress: Progress 
         metrics.compute_all(outcome.matrix) if finished else dict.fromkeys(metrics.METRICS)
     )
     record["budget"] = _budget(strategy, outcome)
-    record["provenance"] = _provenance(execution, started, time.perf_counter() - begun)
+    record["provenance"] = provenance(
+        execution.device, execution.threads, started, time.perf_counter() - begun
+    )
     return record
 
 
@@ -272,51 +272,3 @@ def _budget(strategy: Strategy | None, outcome: Outcome) -> dict[str, Any]:
         budget["working_bytes"] = strategy.working_bytes()
         budget["parameters"] = strategy.parameter_count()
     return budget
-
-
-def _provenance(execution: Execution, started: datetime, seconds: float) -> dict[str, Any]:
-    device = torch.device(execution.device)
-    return {
-        "command": " ".join(["clbench", *sys.argv[1:]]),
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
-        "device": execution.device,
-        "device_name": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "execution": "alone",
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("clbench", "torch", "numpy")},
-        "commit": _commit(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-@lru_cache(maxsize=1)
-def _commit() -> str | None:
-    """Return the commit of the checkout clbench runs from, marked if files differ; None elsewhere."""
-    import subprocess
-
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

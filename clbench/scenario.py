@@ -148,7 +148,13 @@ def _hold_out(plan: Plan, labels: Labels, fraction: float, seed: int) -> Plan:
     held = np.zeros(len(labels.train), dtype=bool)
     for label in range(labels.classes):
         members = order[labels.train[order] == label]
-        held[members[: max(1, round(fraction * len(members)))]] = True
+        count = max(1, round(fraction * len(members)))
+        if count >= len(members):
+            raise UsageError(
+                f"validation={fraction} leaves class {label} without samples to train on:"
+                f" it has {len(members)}"
+            )
+        held[members[:count]] = True
     tasks = tuple(
         replace(task, train=task.train[~held[task.train]], test=task.train[held[task.train]])
         for task in plan.tasks

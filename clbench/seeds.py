@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from clbench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -34,20 +38,35 @@ class Seeds:
 
     @classmethod
     def of(cls, seed: int, **overrides: int) -> Seeds:
-        """Return all seeds equal to ``seed``, except those overridden by name."""
+        """Return all seeds equal to ``seed``, except those overridden by name.
+
+        Raises:
+            UsageError: One is negative.
+        """
+        for value in (seed, *overrides.values()):
+            if value < 0:
+                raise UsageError(f"a seed must be 0 or more, not {value}")
         every = {"order": seed, "init": seed, "train": seed, "memory": seed}
         return cls(**{**every, **overrides})
 
 
+def _sequence(seed: int, purpose: str, *key: int) -> np.random.SeedSequence:
+    """Return what seeds a draw; no two of a run share it.
+
+    As a plain list, [seed, purpose] and [seed, purpose, 0] would be the same entropy; a spawn key keeps its length.
+    """
+    return np.random.SeedSequence(seed, spawn_key=(_PURPOSES[purpose], *key))
+
+
 def derived(seed: int, purpose: str) -> int:
-    """Return a 63-bit seed for one purpose, so that no two draws of a run share a sequence."""
-    state = np.random.SeedSequence([seed, _PURPOSES[purpose]]).generate_state(2, np.uint32)
+    """Return a 63-bit seed for one purpose."""
+    state = _sequence(seed, purpose).generate_state(2, np.uint32)
     return (int(state[0]) << 31) ^ int(state[1])
 
 
 def numpy_generator(seed: int, purpose: str, *key: int) -> np.random.Generator:
     """Return a numpy generator for one purpose (and, say, one experience of it)."""
-    return np.random.default_rng([seed, _PURPOSES[purpose], *key])
+    return np.random.default_rng(_sequence(seed, purpose, *key))
 
 
 def torch_generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -55,3 +74,20 @@ def torch_generator(seed: int, purpose: str, device: torch.device | str = "cpu")
     import torch
 
     return torch.Generator(device=device).manual_seed(derived(seed, purpose))
+
+
+@contextmanager
+def initialised_by(seed: int) -> Iterator[None]:
+    """Let the layers built inside draw their weights by an init seed alone, on the CPU.
+
+    The global generator is as before afterwards. `torch.manual_seed` would reseed that of every device as well.
+    """
+    import torch
+
+    generator = torch.default_generator
+    before = generator.get_state()
+    generator.manual_seed(derived(seed, "init"))
+    try:
+        yield
+    finally:
+        generator.set_state(before)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clbench.seeds import numpy_generator
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,13 +26,16 @@ class Shift:
 class Permutation(Shift):
     """Reorders the H·W pixels, the same way in every channel."""
 
-    seed: tuple[int, ...]
+    seed: int
+    index: int
+    """The experience's position in the stream."""
 
     def apply(self, x: Tensor) -> Tensor:
         """Return the images with their pixels permuted."""
         import torch
 
-        order = np.random.default_rng(self.seed).permutation(x.shape[-2] * x.shape[-1])
+        generator = numpy_generator(self.seed, "change", self.index)
+        order = generator.permutation(x.shape[-2] * x.shape[-1])
         return x.flatten(2)[:, :, torch.as_tensor(order, device=x.device)].view(x.shape)
 
 

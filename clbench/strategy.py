@@ -107,7 +107,7 @@ class Strategy(ABC):
         """Restore what `state_dict` returned, after `setup`."""
 
     def first_bad_step(self) -> Tensor | None:
-        """Return the first step of the last experience with a non-finite loss, −1 if none, on the device."""
+        """Return the first step of the last `learn` with a non-finite loss, −1 if none, on the device."""
         return None
 
     def trained_keys(self) -> tuple[str, ...]:

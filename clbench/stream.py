@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from clbench.dataset import Dataset
-from clbench.scenario import Plan, ScenarioOptions, Task
+from clbench.scenario import Indices, Plan, ScenarioOptions, Task
 from clbench.seeds import Seeds, numpy_generator
 
 
@@ -220,27 +221,41 @@ class Stream:
         """Return the test samples of the first ``tasks`` tasks."""
         if tasks == len(self.plan.tasks):
             return self._test
-        keep = self._test.task < tasks
+        keep = self._tensor(np.flatnonzero(self._test_tasks < tasks))  # a mask would synchronise
         return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
 
     @cached_property
+    def test_counts(self) -> list[int]:
+        """The number of test samples of each task."""
+        return [len(task.test) for task in self.plan.tasks]
+
+    @cached_property
+    def _test_order(self) -> Indices:
+        """The order of the union of the test sets, mixed and seeded where the task id is hidden."""
+        count = sum(self.test_counts)
+        if self.info.tells_task:
+            return np.arange(count)
+        return numpy_generator(self._seeds.order, "test_order").permutation(count)
+
+    @cached_property
+    def _test_tasks(self) -> Indices:
+        """The task of each test sample in that order, on the host."""
+        return np.repeat(np.arange(len(self)), self.test_counts)[self._test_order]
+
+    @cached_property
     def _test(self) -> TestSet:
-        """Gather the union of the test sets, mixed in a seeded order where the task id is hidden."""
+        """Gather the union of the test sets."""
         split = self._data
         x_split, y_split = (
             (split.x_train, split.y_train) if self.plan.held_out else (split.x_test, split.y_test)
         )
-        xs, ys, ids = [], [], []
-        for index, task in enumerate(self.plan.tasks):
+        xs, ys = [], []
+        for task in self.plan.tasks:
             rows = self._tensor(task.test)
             xs.append(task.shift.apply(x_split[rows]))
             ys.append(self._units_of(task)[y_split[rows]])
-            ids.append(torch.full_like(ys[-1], index))
-        x, y, task_ids = torch.cat(xs), torch.cat(ys), torch.cat(ids)
-        if self.info.tells_task:
-            return TestSet(x, y, task_ids)
-        order = self._tensor(numpy_generator(self._seeds.order, "test_order").permutation(len(y)))
-        return TestSet(x[order], y[order], task_ids[order])
+        order = self._tensor(self._test_order)
+        return TestSet(torch.cat(xs)[order], torch.cat(ys)[order], self._tensor(self._test_tasks))
 
     def _units_of(self, task: Task) -> Tensor:
         return self._tensor(task.unit_of_class)

@@ -83,7 +83,7 @@ def _whole(labels: Labels, shift: Shift) -> Task:
 def _shifts(options: DomainIncrementalOptions, seed: int) -> list[Shift]:
     count = options.experiences
     if options.shift == "permuted":
-        return [Shift(), *(Permutation(seed=(seed, t)) for t in range(1, count))]
+        return [Shift(), *(Permutation(seed, t) for t in range(1, count))]
     if options.angles is None:
         drawn = numpy_generator(seed, "change").random(count)
         return [Rotation(180 * (t + float(u)) / count) for t, u in enumerate(drawn)]

@@ -22,7 +22,7 @@ from clbench.episodes import draw_pairs
 from clbench.episodic import EpisodicParameters, EpisodicStrategy, Examples
 from clbench.meta_gradients import ScalarGenerator, SequenceGenerator
 from clbench.parameters import PositiveFloat, PositiveInt
-from clbench.seeds import derived
+from clbench.seeds import initialised_by
 from clbench.stream import Experience, StreamInfo, masked
 
 
@@ -107,11 +107,8 @@ class MetaNetwork(nn.Module):
         self.m = ScalarGenerator()
         self.d = SequenceGenerator()
         self._p = parameters
-        import os
-        zm, zd = float(os.environ.get('ZM','1')), float(os.environ.get('ZD','1'))
-        with torch.no_grad():
-            self.m.layers[-1].weight.mul_(zm); self.m.layers[-1].bias.mul_(zm)
-            self.d.output.weight.mul_(zd); self.d.output.bias.mul_(zd)
+        for generator in (self.m, self.d):
+            generator.initialise(0.1)
 
     def remember(self, support: Support) -> FastMemory:
         """Return M, R and Q* of a support set (Algorithm 1, lines 1 to 10)."""
@@ -125,10 +122,10 @@ class MetaNetwork(nn.Module):
         a = masked(cosine / self._p.temperature, memory.valid).softmax(1)
         h = _with_one(x)
         for slow, fast in zip(self.W, memory.weights, strict=True):
-            read = (a @ fast.flatten(1)).view(len(x), *fast.shape[1:])
-            by_slow, by_fast = h @ slow.T, torch.bmm(read, h[:, :, None]).squeeze(2)
+            by_slow, by_fast = h @ slow.T, _read(a, fast, h)
             h = _with_one(by_slow.relu() + by_fast.relu())
-        return by_slow + by_fast
+        logits: Tensor = by_slow + by_fast
+        return logits
 
     def slow(self, x: Tensor) -> Tensor:
         """Return the logits of the slow weights alone."""
@@ -199,9 +196,10 @@ class MetaNet(EpisodicStrategy):
     def build(self, info: StreamInfo) -> nn.Module:
         """Return θ, initialised by the init seed."""
         channels, height, width = info.shape
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived(info.seeds.init, "init"))
-            network: nn.Module = MetaNetwork(channels * height * width, info.classes, self.parameters)
+        with initialised_by(info.seeds.init):
+            network: nn.Module = MetaNetwork(
+                channels * height * width, info.classes, self.parameters
+            )
         return network.to(info.device)
 
     def setup(self, info: StreamInfo) -> None:
@@ -237,8 +235,7 @@ class MetaNet(EpisodicStrategy):
         x, fast = x.flatten(1), self._rebuilt(row)
         if fast is None:
             return self.network.slow(x)
-        size = max(1, 2**24 // sum(w[0].numel() for w in fast.weights))  # 64 MiB of read weights
-        return torch.cat([self.network.answer(part, fast) for part in torch.split(x, size)])
+        return torch.cat([self.network.answer(part, fast) for part in torch.split(x, 256)])
 
     def _rebuilt(self, row: int) -> FastMemory | None:
         """Return M, R and Q* of a task's exemplars, built once after each experience; None without any."""
@@ -265,6 +262,19 @@ def _matrices(widths: list[int]) -> nn.ParameterList:
     layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
     joined = [torch.cat([layer.weight, layer.bias[:, None]], 1) for layer in layers]
     return nn.ParameterList(nn.Parameter(matrix.detach()) for matrix in joined)
+
+
+def _read(a: Tensor, fast: Tensor, h: Tensor) -> Tensor:
+    """Return Σⱼ aⱼ W*ⱼ h for queries: attention [L, N], weights [N, out, in], inputs [L, in] → [L, out].
+
+    With fewer examples than inputs every W*ⱼ h is formed, in one product; else every query's Σⱼ aⱼ W*ⱼ.
+    """
+    examples, out, inputs = fast.shape
+    if examples < inputs:
+        each = (h @ fast.reshape(-1, inputs).T).view(-1, examples, out)
+        return torch.bmm(a[:, None], each).squeeze(1)
+    read = (a @ fast.flatten(1)).view(-1, out, inputs)
+    return torch.bmm(read, h[:, :, None]).squeeze(2)
 
 
 def _with_one(h: Tensor) -> Tensor:

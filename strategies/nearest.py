@@ -38,11 +38,19 @@ class Nearest(Strategy):
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
         """Return minus the distance to the closest exemplar of each class, −∞ without exemplars."""
         nearest = torch.full((len(x), self.info.classes), torch.inf, device=x.device)
-        distance = torch.cdist(self._flat(x), self._flat(self.memory.x))
+        distance = self._distances(x, self.memory.x)
         return -nearest.scatter_reduce(1, self.memory.y.expand(len(x), -1), distance, "amin")
 
-    def _flat(self, x: Tensor) -> Tensor:
-        return self.info.normalise(x).flatten(1)
+    def _distances(self, x: Tensor, kept: Tensor) -> Tensor:
+        """Return the distance of each image to each exemplar, the same bits in any batch: ties are common."""
+        if x.dtype == torch.uint8:
+            squares = torch.zeros(len(x), len(kept), device=x.device)
+            unit = (255 * self.info.normalise.std).flatten()
+            for a, b, scale in zip(x.unbind(1), kept.unbind(1), unit, strict=True):  # by channel
+                squares += _squares(a.flatten(1), b.flatten(1)) / scale**2
+            return squares.sqrt()
+        a, b = (self.info.normalise(images).flatten(1) for images in (x, kept))
+        return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the memory."""
@@ -51,3 +59,15 @@ class Nearest(Strategy):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the memory."""
         self.memory.load_state_dict(state["memory"])
+
+
+def _squares(a: Tensor, b: Tensor) -> Tensor:
+    """Return squared distances of uint8 vectors [N, P] and [M, P], exact in whatever order they are summed.
+
+    Within 128 pixels everything is a whole number below 2²⁴, which float32 holds.
+    """
+    total = torch.zeros(len(a), len(b), dtype=torch.int64, device=a.device)
+    parts = (torch.split(images.float(), 128, dim=1) for images in (a, b))
+    for p, q in zip(*parts, strict=True):
+        total += (p.square().sum(1, keepdim=True) + q.square().sum(1) - 2 * (p @ q.T)).long()
+    return total

@@ -33,5 +33,6 @@ def check_members(path: Path, archive: zipfile.ZipFile) -> None:
     """
     for name in archive.namelist():
         parts = PurePosixPath(name.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+        drive = any(":" in part for part in parts.parts[:1])  # "./" has no part at all
+        if parts.is_absolute() or ".." in parts.parts or drive:
             raise DataError(f"{path}: member {name!r} leaves the archive's folder; refused")

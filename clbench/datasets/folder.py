@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -25,6 +26,15 @@ from clbench.errors import DataError
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 _GREY = {"1", "L"}
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    UnicodeDecodeError,  # in a member's name
+    RuntimeError,  # encrypted, or compressed by an unknown method
+)
 
 
 class Folder(DatasetReader):
@@ -44,7 +54,7 @@ class Folder(DatasetReader):
         if not self.path.is_dir():
             raise DataError(f"there is no folder or zip file {self.path.absolute()}")
         listed = hashlib.sha256()
-        for file in _images(p.relative_to(self.path).as_posix() for p in self.path.rglob("*")):
+        for file in self._listed():
             facts = (self.path / file).stat()
             listed.update(f"{file}:{facts.st_size}:{facts.st_mtime_ns}\n".encode())
         return listed.hexdigest()
@@ -52,15 +62,19 @@ class Folder(DatasetReader):
     def read(self) -> Arrays:
         """Read every image of both splits."""
         if self.path.is_dir():
-            files = _images(p.relative_to(self.path).as_posix() for p in self.path.rglob("*"))
-            return self._read(files, lambda file: (self.path / file).read_bytes())
+            return self._read(self._listed(), lambda file: (self.path / file).read_bytes())
         try:
             with zipfile.ZipFile(self.path) as archive:
                 check_members(self.path, archive)
                 check_size(self.path, archive)
                 return self._read(_images(archive.namelist()), archive.read)
-        except (zipfile.BadZipFile, zlib.error) as error:
+        except _DAMAGED as error:
             raise DataError(f"{self.path} is not a readable zip file: {error}") from error
+
+    def _listed(self) -> list[str]:
+        """Return the images below the folder."""
+        files = (path for path in self.path.rglob("*") if path.is_file())
+        return _images(file.relative_to(self.path).as_posix() for file in files)
 
     def _read(self, files: list[str], read: Callable[[str], bytes]) -> Arrays:
         splits = {split: _by_class(files, split) for split in ("train", "test")}
@@ -120,14 +134,22 @@ def _size(image: NDArray[np.uint8]) -> str:
 
 
 def _images(files: Iterable[str]) -> list[str]:
-    return sorted(file for file in files if PurePosixPath(file).suffix.lower() in _SUFFIXES)
+    return sorted(
+        file for file in files if not file.endswith("/") and _is_image(PurePosixPath(file))
+    )
+
+
+def _is_image(file: PurePosixPath) -> bool:
+    """Return whether it is named like an image, and neither hidden nor what macOS adds to a zip."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in file.parts)
+    return file.suffix.lower() in _SUFFIXES and not hidden
 
 
 def _by_class(files: list[str], split: str) -> dict[str, list[str]]:
-    """Return the files of each class of a split; a zip may have one folder around everything."""
+    """Return the files of each class of a split; there may be one folder around everything."""
     found: dict[str, list[str]] = {}
     for file in files:
         parts = PurePosixPath(file).parts
-        if split in parts[:2] and len(parts) == parts.index(split) + 3:
+        if len(parts) in (3, 4) and parts[-3] == split:
             found.setdefault(parts[-2], []).append(file)
     return found

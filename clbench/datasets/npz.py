@@ -53,9 +53,9 @@ class Npz(DatasetReader):
                 f"{self.path}: label {strange[0]!s} is in y_test but has no training sample"
             )
         return Arrays(
-            _channels_first(arrays["x_train"]),
+            self._channels_first("x_train", arrays["x_train"]),
             np.searchsorted(names, y_train),
-            _channels_first(arrays["x_test"]),
+            self._channels_first("x_test", arrays["x_test"]),
             np.searchsorted(names, y_test),
             tuple(str(name) for name in names),
         )
@@ -70,7 +70,7 @@ class Npz(DatasetReader):
                     raise DataError(
                         f"{self.path} lacks {', '.join(missing)}; it needs {', '.join(_KEYS)}"
                     )
-                return {key: file[key] for key in _KEYS}
+                return {key: self._array(key, file[key]) for key in _KEYS}
         except DataError:
             raise
         except Exception as error:  # numpy and zipfile raise many types for a damaged file
@@ -81,9 +81,19 @@ class Npz(DatasetReader):
                 ) from None
             raise DataError(f"{self.path} is not a readable .npz file: {error}") from error
 
+    def _array(self, key: str, member: Any) -> NDArray[Any]:
+        """Return a member of the archive; numpy gives the bytes of one that holds no array."""
+        if not isinstance(member, np.ndarray):
+            raise DataError(f"{self.path}: {key} is not a NumPy array")
+        return member
 
-def _channels_first(x: NDArray[Any]) -> NDArray[Any]:
-    """Move a trailing channel axis to the front where only that reading makes sense."""
-    if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
-        return np.moveaxis(x, -1, 1)
-    return x
+    def _channels_first(self, key: str, x: NDArray[Any]) -> NDArray[Any]:
+        """Move a trailing channel axis to the front where only that reading makes sense."""
+        if x.ndim != 4 or x.shape[1] in (1, 3):
+            return x
+        if x.shape[3] in (1, 3):
+            return np.moveaxis(x, -1, 1)
+        raise DataError(
+            f"{self.path}: {key} is of shape {x.shape}; images must be [N, H, W], [N, C, H, W] or"
+            " [N, H, W, C] with 1 or 3 channels"
+        )

@@ -71,6 +71,12 @@ def test_golden_of_full_rows() -> None:
         assert found[name] == pytest.approx(value, abs=5e-5), name
 
 
+def test_nothing_forgotten_is_a_plain_zero() -> None:
+    found = compute_all([[0.0, 0.0], [0.5, 0.0], [0.5, 1.0]])
+    for name in ("forgetting", "forgetting_all_rows", "forgetting_first", "backward_transfer"):
+        assert str(found[name]) == "0.0", name
+
+
 def test_backward_transfer_averages_one_term_less_than_there_are_tasks() -> None:
     assert backward_transfer([[0, 0], [0.5, 0], [0.9, 1.0]]) == pytest.approx(0.4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from clbench.errors import UsageError
 from clbench.parameters import Fraction, NaturalInt, Parameters, PositiveFloat, PositiveInt
@@ -99,7 +99,24 @@ def test_wrong_value_is_refused_with_what_is_allowed(key: str, value: Any, allow
 
 
 def test_empty_list_is_refused() -> None:
-    assert "hidden" in refusal(hidden=[])
+    assert refusal(hidden=[]) == "strategy 'sample': hidden must have at least 1 item, not []."
+
+
+def test_a_validators_own_sentence_and_a_missing_value_read_well() -> None:
+    class Strange(Parameters):
+        size: int
+        even: int = 0
+
+        @field_validator("even")
+        @classmethod
+        def _check(cls, value: int) -> int:
+            if value % 2:
+                raise ValueError("odd numbers have no half")
+            return value
+
+    with pytest.raises(UsageError) as caught:
+        Strange.parse({"even": 1}, "x")
+    assert str(caught.value) == "x: size: Field required. even: odd numbers have no half."
 
 
 def test_every_wrong_field_is_named() -> None:

@@ -26,7 +26,7 @@ def test_a_permutation_keeps_the_pixels(
 ) -> None:
     x = image(*size).float() / 7 if as_float else image(*size)
     before = x.clone()
-    permuted = Permutation((seed, domain)).apply(x)
+    permuted = Permutation(seed, domain).apply(x)
     assert torch.equal(x, before)
     assert permuted.shape == x.shape
     assert permuted.dtype == x.dtype
@@ -36,7 +36,7 @@ def test_a_permutation_keeps_the_pixels(
 def test_a_permutation_is_the_same_for_every_image_and_channel() -> None:
     pixel = torch.arange(35).view(1, 1, 5, 7)
     x = torch.cat([pixel, pixel + 50, pixel + 100], dim=1).repeat(4, 1, 1, 1)
-    permuted = Permutation((0, 1)).apply(x)
+    permuted = Permutation(0, 1).apply(x)
     assert not torch.equal(permuted, x)
     assert torch.equal(permuted[0], permuted[3])
     assert torch.equal(permuted[0, 1], permuted[0, 0] + 50)
@@ -45,10 +45,10 @@ def test_a_permutation_is_the_same_for_every_image_and_channel() -> None:
 
 def test_a_permutation_is_its_seed() -> None:
     x = image(1, 8, 8)
-    first = Permutation((1, 2)).apply(x)
-    assert torch.equal(first, Permutation((1, 2)).apply(x))
-    assert not torch.equal(first, Permutation((1, 3)).apply(x))
-    assert not torch.equal(first, Permutation((2, 2)).apply(x))
+    first = Permutation(1, 2).apply(x)
+    assert torch.equal(first, Permutation(1, 2).apply(x))
+    assert not torch.equal(first, Permutation(1, 3).apply(x))
+    assert not torch.equal(first, Permutation(2, 2).apply(x))
 
 
 def test_the_plain_shift_changes_nothing() -> None:

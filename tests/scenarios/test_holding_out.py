@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clbench.errors import UsageError
 from clbench.evaluator import Outcome, run_stream
 from clbench.scenario import Labels
 from clbench.stream import Stream
@@ -63,6 +64,28 @@ def test_validation_is_held_out_by_class(
             count = int((labels.train[held] == label).sum())
             assert 1 <= count < total
             assert abs(count - share * total) <= 1  # stratified, up to rounding
+
+
+@pytest.mark.parametrize(
+    ("least", "share", "held"), [(2, 0.01, 1), (2, 0.5, 1), (3, 0.8, 2), (1, 0.1, 0), (2, 0.9, 0)]
+)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_each_class_is_held_out_and_kept_or_the_share_is_refused(
+    scenario: str, least: int, share: float, held: int
+) -> None:
+    """Class 2 has few samples; ``held`` 0 means that it cannot be on both sides."""
+    train = np.repeat(np.arange(4), [40, 40, least, 40])
+    labels = Labels(train, np.arange(4), 4)
+    options: dict[str, Any] = {"experiences": 2, "validation": share}
+    if not held:
+        with pytest.raises(UsageError) as caught:
+            plan_of(scenario, labels, **options)
+        words = (f"validation={share}", "class 2", "without samples to train on", f"has {least}")
+        assert all(word in str(caught.value) for word in words), caught.value
+        return
+    tasks = plan_of(scenario, labels, **options).tasks
+    assert sum((train[task.test] == 2).sum() for task in tasks) == held
+    assert sum((train[task.train] == 2).sum() for task in tasks) == least - held
 
 
 def test_validation_is_seeded_and_shared_by_all_domains() -> None:

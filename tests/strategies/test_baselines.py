@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -190,6 +191,32 @@ def test_nearest_answers_with_the_closest_exemplar(scenario: str) -> None:
         if told is not None:
             square[strategy.memory.row != task] = 10**9
         assert found == strategy.memory.y[square.argmin()]
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (3, 12, 12)])
+def test_nearest_measures_whole_numbers_exactly(shape: tuple[int, ...]) -> None:
+    """Even black against white; one by one as all together."""
+    data = toy_dataset(shape=shape)
+    black_and_white = (data.x_train > 127).to(torch.uint8) * 255
+    stream = stream_of("class-incremental", replace(data, x_train=black_and_white))
+    strategy = learnt("nearest", stream, memory_size=40)
+    assert strategy.memory is not None
+    x, kept = data.x_test, strategy.memory.x.double()
+    x[:4] = torch.stack([x[0] * 0, x[0] * 0 + 255, black_and_white[0], 255 - black_and_white[0]])
+    std = stream.info.normalise.std.double().flatten()[:, None]
+    gaps = (x.double()[:, None] - kept).flatten(3).div(255 * std).square().sum((2, 3)).sqrt()
+    expected = torch.stack([gaps[:, strategy.memory.y == unit].amin(1) for unit in range(4)], 1)
+    found = strategy.predict(x, None)
+    torch.testing.assert_close(found.double(), -expected, rtol=1e-6, atol=0)
+    assert torch.equal(torch.cat([strategy.predict(row[None], None) for row in x]), found)
+
+
+def test_nearest_compares_float_images_one_by_one_as_all_together() -> None:
+    data = toy_dataset(test=(20, 20, 20, 20))
+    data = replace(data, x_train=data.x_train / 7, x_test=data.x_test / 7)
+    strategy = learnt("nearest", stream_of("class-incremental", data), memory_size=40)
+    alone = [strategy.predict(row[None], None) for row in data.x_test]
+    assert torch.equal(torch.cat(alone), strategy.predict(data.x_test, None))
 
 
 def test_nearest_knows_its_exemplars() -> None:

@@ -11,7 +11,7 @@ from clbench.runner import run_one, specify
 from clbench.statistics import mean_interval
 
 SEEDS = range(3)
-QUICK_METANET = {"episodes": 60, "lr": 0.003, "decay": True, "temperature": 0.1}
+QUICK_METANET = {"episodes": 60, "lr": 0.003, "temperature": 0.1}
 
 # Mean average accuracy over the seeds lies between these; chance is .1, .5 and .5.
 EXPECTED = [
@@ -63,9 +63,7 @@ def test_average_accuracy(
 @pytest.mark.parametrize("policy", ["balanced", "reservoir"])
 def test_replay_forgets_less_than_finetuning_with_either_policy(policy: str) -> None:
     forgetful = metrics("class-incremental", "finetune")
-    replaying = metrics(
-        "class-incremental", "replay", hyper_parameters={"memory_policy": policy}
-    )
+    replaying = metrics("class-incremental", "replay", hyper_parameters={"memory_policy": policy})
     for without, with_memory in zip(forgetful, replaying, strict=True):
         assert with_memory["forgetting"] < without["forgetting"] - 0.5
 

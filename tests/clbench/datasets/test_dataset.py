@@ -84,11 +84,13 @@ def test_digits_are_scikit_learns_images() -> None:
         ({"y_train": Y % 2}, ["train split", "no sample of class c"]),
         ({"y_test": Y[:3] * 0}, ["test split", "no sample of class b, c"]),
         ({"classes": tuple("abcd")}, ["no sample of class d"]),
-        ({"classes": tuple("ab")}, ["train split"]),
-        ({"y_train": Y - 1}, ["train split"]),
-        ({"y_train": Y + 0.5}, ["train split"]),
-        ({"x_train": X[:0], "y_train": Y[:0], "classes": ()}, ["train split"]),
-        ({"x_train": X[:, :0], "x_test": X[:3, :0]}, ["train split"]),
+        ({"classes": tuple("ab")}, ["train split", "0…1", "0…2"]),
+        ({"y_train": Y - 1}, ["train split", "0…2", "-1…1"]),
+        ({"y_train": Y + 0.5}, ["train split", "integers", "float64"]),
+        ({"y_train": Y.astype(str)}, ["train split", "integers"]),
+        ({"y_test": Y[:3].astype(np.uint64) + 2**63}, ["test split", "0…2"]),
+        ({"x_train": X[:0], "y_train": Y[:0], "classes": ()}, ["train split", "empty"]),
+        ({"x_train": X[:, :0], "x_test": X[:3, :0]}, ["train split", "empty"]),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], words: list[str]) -> None:

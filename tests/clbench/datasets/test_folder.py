@@ -101,6 +101,20 @@ def test_one_folder_around_everything_is_fine(layout: Layout) -> None:
     assert corner(data) == [0, 1, 20, 21, 100, 120]
 
 
+@pytest.mark.parametrize("around", ["train", "test"])
+def test_the_folder_around_everything_may_be_called_like_a_split(
+    layout: Layout, around: str
+) -> None:
+    data = load(layout({f"{around}/{name}": content for name, content in valid().items()}))
+    assert data.classes == ("ant", "bee")
+    assert corner(data) == [0, 1, 20, 21, 100, 120]
+
+
+def test_hidden_files_are_left_alone(layout: Layout) -> None:
+    hidden = ("train/ant/.0.png", "train/.thumbs/0.png", ".cache/train/cat/0.png")
+    assert load(layout(valid() | dict.fromkeys(hidden, b"?"))).classes == ("ant", "bee")
+
+
 def test_other_files_are_left_alone(layout: Layout) -> None:
     files = valid() | {"README.md": b"hello", "train/ant/notes.txt": b"?", "train/list.csv": b","}
     assert len(load(layout(files)).x_train) == 4
@@ -213,7 +227,9 @@ def test_a_member_outside_the_archive_is_refused(tmp_path: Path, member: str) ->
     assert not list(tmp_path.parent.rglob("evil.png"))
 
 
-@pytest.mark.parametrize("entries", [["./"], ["train/", "train/ant/"], ["./", "./train/"]])
+@pytest.mark.parametrize(
+    "entries", [["./"], ["train/", "train/ant/"], ["./", "./train/"], ["train/ant/x.png/"]]
+)
 def test_entries_for_folders_are_fine(tmp_path: Path, entries: list[str]) -> None:
     name = save_zip(tmp_path / "images.zip", dict.fromkeys(entries, b"") | valid())
     assert len(load(name).x_train) == 4

@@ -71,6 +71,14 @@ def test_an_ambiguous_shape_is_read_channels_first(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images(load(saved(tmp_path, x_train=x, x_test=x[:4]))), x)
 
 
+@pytest.mark.parametrize("shape", [(8, 5, 4, 4), (8, 4, 5, 6), (8, 2, 5, 4), (8, 5, 4, 2)])
+def test_other_numbers_of_channels_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    x = np.zeros(shape, np.uint8)
+    sentence = refusal(saved(tmp_path, x_train=x, x_test=x[:4]))
+    words = ("x_train", str(shape), "[N, H, W]", "[N, C, H, W]", "[N, H, W, C]", "1 or 3 channels")
+    assert all(word in sentence for word in words), sentence
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_float_images_keep_their_values(tmp_path: Path, dtype: Any) -> None:
     x = (GREY / 256 - 3).astype(dtype)
@@ -194,7 +202,8 @@ def test_a_pickle_in_a_files_place_is_not_unpickled(tmp_path: Path, as_member: b
                 archive.writestr(f"{key}.npy", content)
     else:
         path.write_bytes(content)
-    refusal(f"npz:{path}")
+    sentence = refusal(f"npz:{path}")
+    assert ("x_train is not a NumPy array" in sentence) == as_member
     assert not (tmp_path / "planted").exists()
 
 
