@@ -86,22 +86,32 @@ class Pool:
         )
 
 
-def draw_pairs(y: Tensor, valid: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return a partner for every sample, of its own class for every second one, else of another.
+@dataclass(frozen=True)
+class Pairs:
+    """T pairs of samples, every second one of the same class."""
+
+    left: Tensor
+    """[T] positions."""
+    right: Tensor
+    """[T] positions, never those of `left`."""
+    weight: Tensor
+    """[T] 1, or 0 where a sample has no such partner."""
+
+
+def draw_pairs(y: Tensor, valid: Tensor, count: int, generator: torch.Generator) -> Pairs:
+    """Draw pairs of samples, which stand in a random order.
 
     Args:
         y: [N] labels.
-        valid: [N] bool: samples that may be partners.
+        valid: [N] bool: samples that may be paired.
+        count: T.
         generator: On the same device.
-
-    Returns:
-        Partner [N], never the sample itself, and weight [N]: 1, or 0 where there is no such partner.
     """
-    count = len(y)
-    same = y[:, None] == y
-    wants_same = (torch.arange(count, device=y.device) % 2 == 0)[:, None]
-    eligible = (same == wants_same) & valid & valid[:, None]
-    eligible &= ~torch.eye(count, dtype=torch.bool, device=y.device)
-    keys = torch.rand(count, count, generator=generator, device=y.device)
-    best, partner = keys.masked_fill(~eligible, -1.0).max(1)
-    return partner, (best >= 0).float()
+    place = torch.arange(count, device=y.device)
+    left = place % len(y)
+    same = y[left, None] == y
+    eligible = (same == (place % 2 == 0)[:, None]) & valid & valid[left, None]
+    eligible &= left[:, None] != torch.arange(len(y), device=y.device)
+    keys = torch.rand(count, len(y), generator=generator, device=y.device)
+    best, right = keys.masked_fill(~eligible, -1.0).max(1)
+    return Pairs(left, right, (best >= 0).float())

@@ -159,6 +159,11 @@ class SequenceGenerator(Generator):
         for step in features(s, dim=1):
             z = torch.addmm(torch.addmm(self.bias, self.from_input, step), self.from_state, h)
             i, f, o = z[: 3 * width].sigmoid().view(3, width, -1).unbind(0)
-            c = torch.addcmul(f * c, i, z[3 * width :].tanh())
-            h = o * c.tanh()
+            c = torch.addcmul(f * c, i, _tanh(z[3 * width :]))
+            h = o * _tanh(c)
         return (self.output.weight @ h).squeeze(0) + self.output.bias
+
+
+def _tanh(z: Tensor) -> Tensor:
+    """Return tanh by way of the sigmoid, which is several times as fast on a CPU."""
+    return (2 * z).sigmoid() * 2 - 1

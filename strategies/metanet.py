@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.episodes import draw_pairs
+from clbench.episodes import Pairs, draw_pairs
 from clbench.episodic import EpisodicParameters, EpisodicStrategy, Examples
 from clbench.meta_gradients import ScalarGenerator, SequenceGenerator
 from clbench.parameters import PositiveFloat, PositiveInt
@@ -36,9 +36,17 @@ class MetaNetParameters(EpisodicParameters):
         1.0, description="of the attention softmax over cosines; 1 is the paper's"
     )
     margin: PositiveFloat = Field(1.0, description="of the contrastive representation loss")
+    pairs: PositiveInt = Field(200, description="pairs of the representation loss, T in the paper")
     chunks: PositiveInt = Field(
         5, description="steps of the LSTM d: it reads the mean gradient of each part of the pairs"
     )
+
+    @model_validator(mode="after")
+    def _every_chunk_has_a_pair(self) -> Self:
+        if self.chunks > self.pairs:
+            raise ValueError(f"chunks={self.chunks} must not be more than pairs={self.pairs}")
+        return self
+
     task_level: bool = Field(True, description="task-level fast weights Q*; false is MetaNet−")
     max_norm: PositiveFloat = Field(10.0, description="gradients are clipped to this norm")
 
@@ -53,19 +61,10 @@ class Support:
     """[N] units."""
     valid: Tensor
     """[N] bool: places that hold a sample."""
-    partner: Tensor
-    """[N] the other half of each pair of the representation loss."""
-    paired: Tensor
-    """[N] weight of each pair."""
     mask: Tensor
     """[C] bool: units that compete."""
-
-    @classmethod
-    def of(cls, examples: Examples, mask: Tensor, generator: torch.Generator) -> Support:
-        """Draw pairs for a set of examples."""
-        partner, paired = draw_pairs(examples.y, examples.valid, generator)
-        x, y, valid = examples.x.flatten(1), examples.y, examples.valid
-        return cls(x, y, valid, partner, paired, mask)
+    pairs: Pairs
+    """Of the representation loss."""
 
 
 @dataclass(frozen=True)
@@ -164,26 +163,19 @@ class MetaNetwork(nn.Module):
 
         A pair of one class costs the squared distance of its keys, another max(0, margin − distance)².
         """
-        weights, pair = list(self.Q), support.partner
+        weights, left, right = list(self.Q), support.pairs.left, support.pairs.right
         inputs, key = _forward(weights, support.x)
-        away = key - key[pair]
+        away = key[left] - key[right]
         distance = away.norm(dim=1, keepdim=True).clamp_min(1e-6)
         short = (self._p.margin - distance).clamp_min(0)
-        same = (support.y == support.y[pair])[:, None]
+        same = (support.y[left] == support.y[right])[:, None]
         error = torch.where(same, 2 * away, -2 * short * away / distance)
-        error = error * support.paired[:, None]
-        here = _backward(weights, inputs, error)
-        there = _backward(weights, [h[pair] for h in inputs], -error)
-        parts = min(self._p.chunks, len(key))
-        size = len(key) // parts
-
-        def by_part(rows: Tensor) -> Tensor:
-            return rows[: parts * size].view(parts, size, -1)
-
-        return [
-            (by_part(e).mT @ by_part(h) + by_part(f).mT @ by_part(h[pair])) / size
-            for e, f, h in zip(here, there, inputs, strict=True)
-        ]
+        error = error * support.pairs.weight[:, None]
+        both = [torch.stack([h[left], h[right]], 1).flatten(0, 1) for h in inputs]
+        errors = _backward(weights, both, torch.stack([error, -error], 1).flatten(0, 1))
+        parts, size = self._p.chunks, len(left) // self._p.chunks
+        cut = [rows[: 2 * parts * size].view(parts, 2 * size, -1) for rows in (*errors, *both)]
+        return [e.mT @ h / size for e, h in zip(cut[: len(both)], cut[len(both) :], strict=True)]
 
 
 class MetaNet(EpisodicStrategy):
@@ -210,7 +202,7 @@ class MetaNet(EpisodicStrategy):
     def draw(self, current: Experience, rows: Tensor) -> Lesson:
         """Return an episode and the pairs of its representation loss."""
         episode = super().draw(current, rows)
-        support = Support.of(episode.support, episode.mask, self.generator)
+        support = self._support(episode.support, episode.mask, self.generator)
         return Lesson(support, episode.query)
 
     def loss(self, network: Any, batch: Lesson) -> Tensor:
@@ -243,9 +235,13 @@ class MetaNet(EpisodicStrategy):
             examples, generator = self.exemplars(row)
             if not len(examples.y):
                 return None
-            support = Support.of(examples, self.masks[row], generator)
+            support = self._support(examples, self.masks[row], generator)
             self._fast[row] = self.network.remember(support)
         return self._fast[row]
+
+    def _support(self, given: Examples, mask: Tensor, generator: torch.Generator) -> Support:
+        pairs = draw_pairs(given.y, given.valid, self.parameters.pairs, generator)
+        return Support(given.x.flatten(1), given.y, given.valid, mask, pairs)
 
     def working_bytes(self) -> int:
         """Return the bytes of M, R and Q*."""

@@ -40,9 +40,8 @@ def make_support(generator: torch.Generator, count: int = 10) -> Support:
     x = torch.randn(count, INPUTS, generator=generator)
     y = torch.arange(count) % 3
     everyone = torch.ones(count, dtype=torch.bool)
-    partner, paired = draw_pairs(y, everyone, generator)
     mask = torch.tensor([True, True, True, False, True])
-    return Support(x, y, everyone, partner, paired, mask)
+    return Support(x, y, everyone, mask, draw_pairs(y, everyone, 20, generator))
 
 
 def slow_logits(network: MetaNetwork, x: Tensor, weights: list[Tensor]) -> Tensor:
@@ -89,10 +88,10 @@ def test_pair_gradients_equal_autograd_of_the_contrastive_loss(
     assert all(part.shape == (5, *slow.shape) for part, slow in zip(parts, network.Q, strict=True))
     for t in range(5):
         weights = [w.detach().clone().requires_grad_() for w in network.Q]
-        rows = torch.arange(2 * t, 2 * t + 2)
+        left, right = support.pairs.left[4 * t : 4 * t + 4], support.pairs.right[4 * t : 4 * t + 4]
         key = slow_logits(network, support.x, weights)
-        distance = (key[rows] - key[support.partner[rows]]).norm(dim=1)
-        same = support.y[rows] == support.y[support.partner[rows]]
+        distance = (key[left] - key[right]).norm(dim=1)
+        same = support.y[left] == support.y[right]
         losses = torch.where(same, distance**2, (1.0 - distance).clamp_min(0) ** 2)
         for layer, gradient in enumerate(torch.autograd.grad(losses.mean(), weights)):
             torch.testing.assert_close(parts[layer][t], gradient, atol=1e-5, rtol=1e-4)
@@ -147,14 +146,7 @@ def test_with_fixed_task_weights_the_order_of_the_support_does_not_matter(
     network: MetaNetwork, support: Support
 ) -> None:
     order = torch.randperm(len(support.y), generator=torch.Generator().manual_seed(3))
-    inverse = order.argsort()
-    shuffled = replace(
-        support,
-        x=support.x[order],
-        y=support.y[order],
-        partner=inverse[support.partner[order]],
-        paired=support.paired[order],
-    )
+    shuffled = replace(support, x=support.x[order], y=support.y[order])
     task = network.remember(support).task
     queries = torch.randn(4, INPUTS)
 
@@ -174,8 +166,6 @@ def test_empty_places_of_an_episode_change_nothing(network: MetaNetwork, support
         x=torch.cat([support.x, torch.full((2, INPUTS), 7.0)]),
         y=torch.cat([support.y, torch.tensor([3, 3])]),
         valid=torch.cat([support.valid, torch.zeros(2, dtype=torch.bool)]),
-        partner=torch.cat([support.partner, torch.zeros(2, dtype=torch.long)]),
-        paired=torch.cat([support.paired, torch.zeros(2)]),
     )
     padded = network.remember(garbage)
     padded = FastMemory(
