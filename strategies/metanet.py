@@ -36,7 +36,7 @@ class MetaNetParameters(EpisodicParameters):
         1.0, description="of the attention softmax over cosines; 1 is the paper's"
     )
     margin: PositiveFloat = Field(1.0, description="of the contrastive representation loss")
-    pairs: PositiveInt = Field(200, description="pairs of the representation loss, T in the paper")
+    pairs: PositiveInt = Field(40, description="pairs of the representation loss, T in the paper")
     chunks: PositiveInt = Field(
         5, description="steps of the LSTM d: it reads the mean gradient of each part of the pairs"
     )
