@@ -36,7 +36,8 @@ def _group(dataset: str, scenario: str, protocol: str, cells: list[Cell]) -> Ite
     yield ""
     if finished:
         yield pd.DataFrame([_row(group) for group in finished]).to_string(index=False)
-        yield "Metrics in %, ± half a 95 % t interval over n seeds."
+        several = any(len(group) > 1 for group in finished)
+        yield "Metrics in %" + (", ± half a 95 % t interval over n seeds." if several else ".")
         for name in ("average_accuracy", "forgetting"):
             yield f"{name}: {METRICS[name].definition} ({METRICS[name].paper})."
     for group in finished:
