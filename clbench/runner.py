@@ -131,17 +131,7 @@ def specify(
         "scenario": _named(found_stream, stream_kind.version, "options", chosen),
         "strategy": _named(found_learner, learner.version, "hyper_parameters", hyper),
         "seed": seed,
-        "protocol": {
-            "evaluation": EVALUATION_VERSION,
-            "precision": "float32",
-            "named_seeds": dict(sorted(seeds.items())),
-            "head": plan.head,
-            "train_mask": plan.train_mask,
-            "test_mask": plan.test_mask,
-            "tells_task": plan.tells_task,
-            "evaluated_on": "validation" if plan.held_out else "test",
-            "transductive": learner.transductive,
-        },
+        "protocol": _protocol(plan, learner, seeds),
     }
     stream = _stream(data, plan, chosen, scenario, Seeds.of(seed, **seeds), "cpu")
     candidate = learner(hyper)
@@ -157,6 +147,20 @@ def _named(found: Resolved, number: int, key: str, values: Parameters) -> dict[s
         "version": number,
         "source": found.source,
         key: values.model_dump(mode="json"),
+    }
+
+
+def _protocol(plan: Plan, learner: type[Strategy], seeds: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "evaluation": EVALUATION_VERSION,
+        "precision": "float32",
+        "named_seeds": dict(sorted(seeds.items())),
+        "head": plan.head,
+        "train_mask": plan.train_mask,
+        "test_mask": plan.test_mask,
+        "tells_task": plan.tells_task,
+        "evaluated_on": "validation" if plan.held_out else "test",
+        "transductive": learner.transductive,
     }
 
 
