@@ -106,7 +106,8 @@ def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[B
         part = slice(start, start + CHUNK)
         task = test.task[part]
         told = task if stream.info.tells_task else None
-        logits = strategy.predict(test.x[part], told)
+        logits = strategy.predict(test.x[part].clone(), told)  # a copy: the test set stays as it is
+        _check_shape(logits, len(task), stream.info.classes)
         # Only a masked unit may have −∞, so that it never wins, whatever the others' scores.
         finite = logits.clamp_min(torch.finfo(logits.dtype).min)
         hit = masked(finite, masks[task]).argmax(1) == test.y[part]
@@ -122,6 +123,14 @@ def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[B
         raise ClbenchError(f"predictions became NaN after {learnt} experiences")
     counts = stream.test_counts
     return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]
+
+
+def _check_shape(logits: Tensor, samples: int, classes: int) -> None:
+    if not isinstance(logits, Tensor) or logits.shape != (samples, classes):
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ClbenchError(
+            f"predict must return logits of shape [N, C] = ({samples}, {classes}), not {given}"
+        )
 
 
 class _Clock:

@@ -38,7 +38,7 @@ def _group(dataset: str, scenario: str, protocol: str, cells: list[Cell]) -> Ite
         yield pd.DataFrame([_row(group) for group in finished]).to_string(index=False)
         several = any(len(group) > 1 for group in finished)
         yield "Metrics in %" + (", ± half a 95 % t interval over n seeds." if several else ".")
-        for name in ("average_accuracy", "forgetting"):
+        for name in SHOWN:
             yield f"{name}: {METRICS[name].definition} ({METRICS[name].paper})."
     for group in finished:
         yield from ("", *_matrix(group))
@@ -64,7 +64,10 @@ def _row(cells: list[Cell]) -> dict[str, str]:
     row["memory"] = str(budgets[0]["memory_examples"])
     if "memory_policy" in parameters:
         row["memory"] += f" {parameters['memory_policy']}"
-    row["steps"] = str(budgets[0]["steps"])
+    row["memory bytes"] = f"{budgets[0]['memory_bytes']:,}"
+    for count in ("steps", "samples_seen"):
+        mean = sum(budget[count] for budget in budgets) / len(budgets)
+        row[count.replace("_", " ")] = f"{mean:,.0f}"
     seconds = [b["train_seconds"] + b["eval_seconds"] for b in budgets]
     row["seconds"] = f"{sum(seconds) / len(seconds):.1f}"
     if spec["protocol"]["transductive"]:

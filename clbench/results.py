@@ -25,7 +25,7 @@ def read(path: Path) -> Record | None:
     except (OSError, ValueError):
         return None
     whole = isinstance(record, dict) and all(key in record for key in KEYS)
-    return record if whole else None
+    return record if whole and "average_accuracy" in (record["metrics"] or {}) else None
 
 
 def write(path: Path, record: Record, results: Path) -> None:

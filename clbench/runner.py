@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def strategy_class(name: str) -> tuple[type[Strategy], Resolved]:
     found = resolve("strategies", name)
     if not (isinstance(found.target, type) and issubclass(found.target, Strategy)):
         raise UsageError(f"{name!r} is not a subclass of clbench.Strategy")
+    if isabstract(found.target):
+        missing = ", ".join(sorted(found.target.__abstractmethods__))
+        raise UsageError(f"strategy {name!r} does not define {missing}")
     return found.target, found
 
 
@@ -126,6 +130,8 @@ def specify(
     chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
     data = dataset_of(dataset, data_dir)
     plan = _plan(stream_kind, chosen, data, Seeds.of(seed, **seeds), scenario)
+    # What `sizes` or `angles` imply is recorded, and agrees when the specification is read back.
+    chosen = chosen.model_copy(update={"experiences": len(plan.tasks)})
     specification = {
         "dataset": {"name": dataset, "hash": data.hash},
         "scenario": _named(found_stream, stream_kind.version, "options", chosen),
@@ -213,7 +219,7 @@ def _run(specification: Specification, execution: Execution, progress: Progress 
     try:
         stream, strategy = _prepare(specification, execution)
         run_stream(stream, strategy, outcome, progress)
-    except Exception as error:  # a strategy may fail in any way; the other runs go on
+    except (Exception, SystemExit) as error:  # it may fail in any way; the other runs go on
         record["status"] = "failed"
         record["error"] = _describe(error, len(outcome.matrix))
     finished = record["status"] == "ok"
@@ -245,7 +251,7 @@ def _prepare(specification: Specification, execution: Execution) -> tuple[Stream
     return stream, strategy
 
 
-def _describe(error: Exception, rows: int) -> dict[str, Any]:
+def _describe(error: BaseException, rows: int) -> dict[str, Any]:
     place = {"experience": max(rows - 1, 0), "step": None}
     if isinstance(error, NonFiniteLossError):
         place = {"experience": error.experience, "step": error.step}

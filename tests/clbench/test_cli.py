@@ -123,14 +123,14 @@ def test_a_second_call_finds_force_repeats_dry_run_plans(
     assert not (tmp_path / "r").exists()
     assert statuses() == ["ok"]
     (path,) = results(tmp_path)
-    before = path.read_text("utf-8")
+    before, written = path.read_text("utf-8"), path.stat().st_mtime_ns
     assert statuses() == ["found"]
     assert path.read_text("utf-8") == before
     assert statuses("--seeds", "0-1") == ["found", "ok"]
     assert statuses("--force") == ["ok"]
     again, first = json.loads(path.read_text("utf-8")), json.loads(before)
     assert again["matrix"] == first["matrix"]
-    assert again["provenance"] != first["provenance"]
+    assert path.stat().st_mtime_ns > written
 
 
 def test_a_damaged_result_is_run_again(tmp_path: Path) -> None:
@@ -350,3 +350,89 @@ def test_spaces_of_spelling_do_not_change_the_run(
     assert path("epochs=10") == path()
     assert path("epochs=11") != path()
     assert main(arguments) == 0
+
+
+BROKEN = '''
+"""Strategies that break the contract."""
+import torch
+from clbench import Strategy
+
+
+class Base(Strategy):
+    def setup(self, info):
+        self.info = info
+
+    def learn(self, experience):
+        pass
+
+    def predict(self, x, task):
+        return torch.zeros(1, self.info.classes)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class Shape(Base):
+    pass
+
+
+class Leaves(Base):
+    def learn(self, experience):
+        raise SystemExit(0)
+
+
+class Unfinished(Strategy):
+    pass
+
+
+class Vandal(Base):
+    def predict(self, x, task):
+        seen = x.float().sum()
+        x.zero_()
+        return torch.zeros(len(x), self.info.classes) + seen
+'''
+
+
+def test_a_strategy_that_breaks_the_contract_fails_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "broken_strategies.py"
+    file.write_text(BROKEN, "utf-8")
+    arguments = [*RUN, "--strategy", f"{file}:Shape", "--strategy", f"{file}:Leaves"]
+    arguments += ["--strategy", "nearest", "--json", "-q", "--results", str(tmp_path / "r")]
+    assert main(arguments) == 1
+    shape, leaves, nearest = json.loads(capsys.readouterr().out)
+    assert "predict must return logits of shape [N, C]" in shape["reason"]
+    assert (leaves["status"], nearest["status"]) == ("failed", "ok")
+    assert main([*RUN, "--strategy", f"{file}:Unfinished"]) == 2
+    assert "does not define learn, load_state_dict, predict" in capsys.readouterr().err
+
+
+def test_a_strategy_cannot_change_the_test_set(tmp_path: Path) -> None:
+    import torch
+
+    from clbench.evaluator import Outcome, run_stream
+    from clbench.runner import Execution, _prepare, specify
+
+    file = tmp_path / "vandals.py"
+    file.write_text(BROKEN, "utf-8")
+    specification, _ = specify(
+        dataset="digits", scenario="domain-incremental", strategy=f"{file}:Vandal"
+    )
+    stream, strategy = _prepare(specification, Execution())
+    before = stream.test_set(5).x.clone()
+    run_stream(stream, strategy, Outcome())
+    assert torch.equal(stream.test_set(5).x, before)
+
+
+def test_sizes_run_as_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `sizes` implies must hold when the specification is read back."""
+    arguments = [*RUN, "--strategy", "nearest", "-S", "sizes=[4, 2, 2, 2]", "--json", "-q"]
+    assert main([*arguments, "--results", str(tmp_path)]) == 0
+    (cell,) = json.loads(capsys.readouterr().out)
+    record = json.loads(Path(cell["file"]).read_text("utf-8"))
+    assert len(record["matrix"]) == 5
+    assert record["specification"]["scenario"]["options"]["experiences"] == 4
