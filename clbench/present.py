@@ -38,6 +38,7 @@ def _group(dataset: str, scenario: str, protocol: str, cells: list[Cell]) -> Ite
         yield pd.DataFrame([_row(group) for group in finished]).to_string(index=False)
         several = any(len(group) > 1 for group in finished)
         yield "Metrics in %" + (", ± half a 95 % t interval over n seeds." if several else ".")
+        yield "passes: epochs over an experience (– if not by epochs); memory: exemplars and policy."
         for name in SHOWN:
             yield f"{name}: {METRICS[name].definition} ({METRICS[name].paper})."
     for group in finished:

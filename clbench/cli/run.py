@@ -156,5 +156,5 @@ def _run_all(cells: list[Cell], execution: Execution, given: dict[str, Any]) -> 
             cell.record = run_one(cell.specification, execution, progress)
             cell.status = cell.record["status"]
             if cell.status == "failed":
-                cell.reason = cell.record["error"]["message"]
+                cell.reason = " ".join(cell.record["error"]["message"].split())
             results.write(cell.path, cell.record, given["results"])

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from clbench.dataset import Arrays, DatasetReader, hash_files
 from clbench.datasets.archives import check_members, check_size
@@ -109,6 +109,8 @@ class Folder(DatasetReader):
         try:
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray(image.convert("L" if image.mode in _GREY else "RGB"))
+        except UnidentifiedImageError as error:
+            raise DataError(f"{self.path}: {file} is not an image") from error
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{self.path}: image {file} cannot be read: {error}") from error
 
