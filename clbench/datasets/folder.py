@@ -110,7 +110,9 @@ class Folder(DatasetReader):
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray(image.convert("L" if image.mode in _GREY else "RGB"))
         except UnidentifiedImageError as error:
-            raise DataError(f"{self.path}: {file} is not an image") from error
+            raise DataError(
+                f"{self.path}: image {file} cannot be read: it is damaged or no image"
+            ) from error
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{self.path}: image {file} cannot be read: {error}") from error
 
