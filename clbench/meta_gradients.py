@@ -47,7 +47,7 @@ class ScalarGenerator(Generator):
     """An MLP from one gradient scalar to one number, applied to every coordinate.
 
     Being a function of one scalar, and with ReLU piecewise linear in `coordinate`, it is evaluated at the knots of a
-    fine grid and interpolated between them: the same values but within a knot of a kink, at a tenth of the time.
+    fine grid and interpolated between them: the same values but within a knot of a kink, 30 times as fast.
     Gradients with |g| > e⁴ count as e⁴.
 
     Args:
@@ -109,11 +109,11 @@ class _Interpolation(torch.autograd.Function):
 class SequenceGenerator(Generator):
     """An LSTM from a sequence of gradients of one coordinate to one number, shared by all coordinates.
 
-    Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache: 1.7 times
-    as fast as `torch.nn.LSTMCell` on rows, 2.8 times as fast as `torch.nn.LSTM`.
+    Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache: 1.4 times
+    as fast as `torch.nn.LSTMCell` on rows, 2.5 times as fast as `torch.nn.LSTM` (54,000 coordinates, one thread).
 
     Its values are exact; the gradient of its weights is estimated without bias from every ``stride``-th coordinate,
-    times ``stride``, the offset going round from call to call: a third of the time.
+    times ``stride``, the offset going round from call to call: half of the time.
 
     Args:
         hidden: Width of its state.
@@ -142,12 +142,13 @@ class SequenceGenerator(Generator):
         with torch.no_grad():
             values = self._read_all(s)
         rows = torch.arange(0, s.shape[1], self._stride, device=s.device) + self.offset
+        times = torch.where(
+            rows < s.shape[1], self._stride, 0
+        )  # a place behind the end counts nothing
         rows = rows.clamp(max=s.shape[1] - 1)
         self.offset.copy_((self.offset + 1) % self._stride)
         traced = self._read_all(s[:, rows])
-        return values.index_put(
-            (rows,), self._stride * traced - (self._stride - 1) * traced.detach()
-        )
+        return values.index_put((rows,), times * traced - (times - 1) * traced.detach())
 
     def _read_all(self, s: Tensor) -> Tensor:
         return torch.cat([self._read(block) for block in torch.split(s, self._block, 1)])
@@ -165,5 +166,5 @@ class SequenceGenerator(Generator):
 
 
 def _tanh(z: Tensor) -> Tensor:
-    """Return tanh by way of the sigmoid, which is several times as fast on a CPU."""
+    """Return tanh by way of the sigmoid, 2.8 times as fast on a CPU."""
     return (2 * z).sigmoid() * 2 - 1

@@ -217,6 +217,24 @@ def test_d_is_an_lstm() -> None:
     torch.testing.assert_close(d(gradients), d.output(h[0]).squeeze(1), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("coordinates", [16, 21])
+def test_the_gradient_of_d_is_estimated_without_bias(coordinates: int) -> None:
+    """Its mean over all offsets is the whole gradient, also where the stride leaves a rest."""
+    torch.manual_seed(0)
+    whole, every_fourth = SequenceGenerator(4, stride=1), SequenceGenerator(4, stride=4)
+    every_fourth.load_state_dict(whole.state_dict())
+    gradients, weight = torch.randn(5, coordinates) * 1e-2, torch.randn(coordinates)
+
+    def gradient(d: SequenceGenerator) -> Tensor:
+        values = d(gradients)
+        torch.testing.assert_close(values, whole(gradients), atol=1e-6, rtol=1e-5)
+        found = torch.autograd.grad((values * weight).sum(), list(d.parameters()))
+        return torch.cat([part.flatten() for part in found])
+
+    mean = torch.stack([gradient(every_fourth) for _ in range(4)]).mean(0)
+    torch.testing.assert_close(mean, gradient(whole), atol=1e-5, rtol=1e-4)
+
+
 def prepared(scenario: str, **hyper: object) -> tuple[Stream, MetaNet]:
     specification, _ = specify(
         dataset="digits",
