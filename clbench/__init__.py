@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clbench.dataset import Arrays as Arrays
     from clbench.dataset import DatasetReader as DatasetReader
+    from clbench.episode_sampler import EpisodeBatch as EpisodeBatch
+    from clbench.episode_sampler import Episodes as Episodes
+    from clbench.episode_stream import TrainingEpisodes as TrainingEpisodes
     from clbench.episodic import EpisodicParameters as EpisodicParameters
     from clbench.episodic import EpisodicStrategy as EpisodicStrategy
     from clbench.gradient import Batch as Batch
@@ -35,6 +38,8 @@ _HOME = {
     "Batch": "clbench.gradient",
     "DatasetReader": "clbench.dataset",
     "Experience": "clbench.stream",
+    "EpisodeBatch": "clbench.episode_sampler",
+    "Episodes": "clbench.episode_sampler",
     "EpisodicParameters": "clbench.episodic",
     "EpisodicStrategy": "clbench.episodic",
     "GradientParameters": "clbench.gradient",
@@ -47,15 +52,16 @@ _HOME = {
     "Strategy": "clbench.strategy",
     "StreamInfo": "clbench.stream",
     "register": "clbench.registry",
+    "TrainingEpisodes": "clbench.episode_stream",
     "run_one": "clbench.runner",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604
 
 # In a checkout that is not installed in editable mode (`python -m pytest` in the clone), the mapped
-# packages `clbench.scenarios` and `clbench.strategies` are found beside this folder.
+# packages `clbench.configs`, `clbench.scenarios` and `clbench.strategies` are found beside this folder.
 _root = _Path(__file__).resolve().parent.parent
 if (_root / "pyproject.toml").is_file() and (_root / "strategies" / "__init__.py").is_file():
-    __path__.append(str(_root))
+    __path__ += [str(_root), str(_root / "results")]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.episodes import Pool
-from clbench.gradient import GradientStrategy
+from clbench.gradient import GradientStrategy, Noise
 from clbench.parameters import Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import MemoryParameters
@@ -34,6 +34,7 @@ class EpisodicParameters(MemoryParameters):
     shots: PositiveInt = Field(2, description="support samples of each class")
     queries: PositiveInt = Field(20, description="query samples of each class")
     lr: PositiveFloat = Field(0.001, description="learning rate of Adam")
+    noise: Noise = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,19 @@ class Episode:
 
 
 class EpisodicStrategy(GradientStrategy):
-    """Draws the episodes; a method defines `build`, `loss` of an episode, and `answer`."""
+    """Draws the episodes; a method defines `build`, `loss` of an episode, and `scores`."""
 
     Parameters: ClassVar[type[Parameters]] = EpisodicParameters
 
     @abstractmethod
-    def answer(self, x: Tensor, row: int) -> Tensor:
+    def scores(self, x: Tensor, row: int) -> Tensor:
         """Return logits for normalised images, from the exemplars of a task (of all, where none is told)."""
+
+    def skip_reason(self, info: StreamInfo) -> str | None:
+        """Return why it cannot learn such a stream: a support set alone makes no episode to train on."""
+        if info.shots is not None and not self.meta_trained:
+            return "trains on episodes of a stream; it has no meta-training on held-out classes"
+        return super().skip_reason(info)
 
     def check(self, info: StreamInfo) -> None:
         """Refuse a memory without room for every class."""
@@ -136,11 +143,11 @@ class EpisodicStrategy(GradientStrategy):
         """Return logits, each sample's from the exemplars of its task where that is told."""
         x = self.info.normalise(x)
         if task is None:
-            return self.answer(x, 0)
+            return self.scores(x, 0)
         logits = torch.empty(len(x), self.info.classes, device=x.device)
         for row in range(self.info.rows):
             at = task == row
-            logits[at] = self.answer(x[at], row)
+            logits[at] = self.scores(x[at], row)
         return logits
 
     def exemplars(self, row: int) -> tuple[Examples, torch.Generator]:
@@ -161,7 +168,8 @@ class EpisodicStrategy(GradientStrategy):
         """Return drawn samples [n, k] in a random order, their groups' units as labels."""
         order = torch.randperm(rows.numel(), generator=self.generator, device=rows.device)
         y = units[:, None].expand_as(rows).flatten()[order]
-        return Examples(self._x[rows.flatten()[order]], y, valid.flatten()[order])
+        x = self.noisy(self._x[rows.flatten()[order]])
+        return Examples(x, y, valid.flatten()[order])
 
     def _gather(self, current: Experience, largest: int | None) -> None:
         assert self.memory is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -45,3 +46,12 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(names) if names else "(none)"
     return f"unknown {what} {name!r}.{hint} Allowed: {listed}."
+
+
+@contextmanager
+def about(where: str) -> Iterator[None]:
+    """Let a `UsageError` begin with the place it is about, if there is one."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}" if where else str(error)) from None

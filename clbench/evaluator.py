@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.strategy import Strategy
-from clbench.stream import Stream, masked
+from clbench.stream import Stream, TestSet, masked
 
 CHUNK = 2048
 """Test samples per call of `predict`."""
@@ -41,42 +42,83 @@ class Silent:
         """Do nothing."""
 
 
+@dataclass(frozen=True)
+class Anytime:
+    """Evaluation while an experience is being learnt."""
+
+    every: int
+    """Steps between two points."""
+    samples: int | None = None
+    """Test samples of each task, always the same ones; None takes all."""
+
+
 @dataclass
 class Outcome:
-    """What an evaluation leaves: the matrix and the time it took."""
+    """What an evaluation leaves: the matrix, the points of an any-time evaluation, and the time it took."""
 
     matrix: list[Row] = field(default_factory=list)
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    """See `clbench.anytime`."""
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
+    training: dict[str, Any] | None = None
+    """How far meta-training was at the last checkpoint, as `clbench.episode_stream.TrainingEpisodes` says."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """Learning curve of a meta-learner: accuracy on validation episodes after so many training episodes."""
+    best: dict[str, Any] | None = None
+    """State of the strategy at the best point of the learning curve, where that is to be kept."""
+    spread: dict[str, float | None] = field(default_factory=dict)
+    """``ci95``, half a 95 % t interval over test episodes, and the number of these ``episodes``."""
+
+
+def _nothing() -> None:
+    pass
 
 
 def run_stream(
-    stream: Stream, strategy: Strategy, outcome: Outcome, progress: Progress | None = None
+    stream: Stream,
+    strategy: Strategy,
+    outcome: Outcome,
+    progress: Progress | None = None,
+    after_row: Callable[[], None] = _nothing,
+    anytime: Anytime | None = None,
 ) -> None:
     """Let the strategy learn the stream and fill the matrix, row by row.
 
     Args:
         stream: The experiences and test sets.
-        strategy: Set up for ``stream.info`` already.
-        outcome: Filled as the run goes on, so that a failed run keeps its rows.
+        strategy: Set up for ``stream.info`` already, and restored if the outcome has rows.
+        outcome: Filled as the run goes on, so that a failed run keeps its rows; the rows it has are not repeated.
         progress: Told of every step and row.
+        after_row: Called when a row is filled and more follow, off the clock.
+        anytime: Evaluate while learning, too.
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; found at the end of its experience.
         ClbenchError: Predictions are NaN.
     """
     progress = progress or Silent()
-    strategy.on_step = progress.step
-    clock = _Clock(stream.info.device)
+    clock = Clock(stream.info.device)
+    watch = _Watch(stream, strategy, anytime, progress, clock) if anytime else None
+    strategy.on_step = watch.step if watch else progress.step
     bad_steps: list[BadStep] = []
-    for learnt in range(len(stream) + 1):
+    for learnt in range(len(outcome.matrix), len(stream) + 1):
         if learnt:
+            if watch:
+                watch.begin(learnt)
             bad_steps = _learn(stream, strategy, learnt - 1)
-            outcome.train_seconds += clock.lap()
+            spent = watch.spent() if watch else 0.0
+            outcome.train_seconds += clock.lap() - spent
+            outcome.eval_seconds += spent
         row = _fill_row(stream, strategy, learnt, bad_steps)
         outcome.matrix.append(row)
+        if watch and learnt:
+            outcome.trace += watch.end()
         outcome.eval_seconds += clock.lap()
         progress.experience(learnt, len(stream), row)
+        if learnt < len(stream):
+            after_row()
+            clock.lap()
 
 
 def _learn(stream: Stream, strategy: Strategy, index: int) -> list[BadStep]:
@@ -92,17 +134,14 @@ def _learn(stream: Stream, strategy: Strategy, index: int) -> list[BadStep]:
     return bad_steps
 
 
-@torch.no_grad()
-def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[BadStep]) -> Row:
-    """Return one row of the matrix: one pass over the union of the test sets, one synchronisation."""
-    tasks = len(stream)
-    defined = stream.defined_tasks(learnt)
+def _score(
+    stream: Stream, strategy: Strategy, test: TestSet, masks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the number of hits of each task [T], and [1] whether predictions were NaN; both on the device."""
     device = stream.info.device
-    correct = torch.zeros(tasks, dtype=torch.int64, device=device)
+    correct = torch.zeros(len(stream), dtype=torch.int64, device=device)
     broken = torch.zeros(1, dtype=torch.int64, device=device)
-    test = stream.test_set(defined)
-    masks = stream.test_masks(learnt)
-    for start in range(0, len(test.y) if defined else 0, CHUNK):
+    for start in range(0, len(test.y), CHUNK):
         part = slice(start, start + CHUNK)
         task = test.task[part]
         told = task if stream.info.tells_task else None
@@ -113,6 +152,16 @@ def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[B
         hit = masked(finite, masks[task]).argmax(1) == test.y[part]
         correct.index_add_(0, task, hit.long())
         broken += logits.isnan().any()
+    return correct, broken
+
+
+@torch.no_grad()
+def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[BadStep]) -> Row:
+    """Return one row of the matrix: one pass over the union of the test sets, one synchronisation."""
+    tasks = len(stream)
+    defined = stream.defined_tasks(learnt)
+    test = stream.test_set(defined)
+    correct, broken = _score(stream, strategy, test, stream.test_masks(learnt))
     flags = [step.view(1) for _, step in bad_steps]
     numbers = torch.cat([correct, broken, *flags]).tolist()  # the one synchronisation
     hits, (nan, *bad) = numbers[:tasks], numbers[tasks:]
@@ -133,7 +182,7 @@ def _check_shape(logits: Tensor, samples: int, classes: int) -> None:
         )
 
 
-class _Clock:
+class Clock:
     """Lap times that wait for the device's queue where it has one."""
 
     def __init__(self, device: torch.device) -> None:
@@ -142,8 +191,66 @@ class _Clock:
 
     def lap(self) -> float:
         """Return the seconds since the last lap."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
+        now = self.now()
         seconds, self._last = now - self._last, now
         return seconds
+
+    def now(self) -> float:
+        """Return the time when the queue is empty."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+class _Watch:
+    """Evaluates while a strategy learns; reads the points at the end of an experience, with one synchronisation."""
+
+    def __init__(
+        self, stream: Stream, strategy: Strategy, plan: Anytime, progress: Progress, clock: Clock
+    ) -> None:
+        self._stream, self._strategy, self._plan = stream, strategy, plan
+        self._progress, self._clock = progress, clock
+        self._seconds = 0.0
+
+    def begin(self, learnt: int) -> None:
+        """Prepare for experience ``learnt``, counted from 1."""
+        self._learnt = learnt
+        self._begun = self._strategy.effort.steps
+        self._test = self._stream.sampled_test_set(learnt, self._plan.samples)
+        self._masks = self._stream.test_masks(learnt)
+        self._points: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def step(self) -> None:
+        """Count a step; evaluate if it is time."""
+        self._progress.step()
+        if (self._strategy.effort.steps - self._begun) % self._plan.every == 0:
+            before = self._clock.now()
+            self._evaluate()
+            self._seconds += self._clock.now() - before
+
+    def spent(self) -> float:
+        """Return the seconds that points have taken since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+    def end(self) -> list[dict[str, Any]]:
+        """Return the experience's points, one at its end among them."""
+        self._evaluate()
+        of, tasks = self._test.task.bincount(minlength=len(self._stream)), range(self._learnt)
+        points = [torch.cat([hits, nan]) for hits, nan in self._points.values()]
+        counts, *rows = torch.stack([torch.cat([of, of[:1]]), *points]).tolist()
+        if any(row[-1] for row in rows):
+            raise ClbenchError(f"predictions became NaN in experience {self._learnt - 1}")
+        return [
+            {
+                "experience": self._learnt,
+                "step": step,
+                "accuracy": [row[j] / counts[j] for j in tasks],
+            }
+            for step, row in zip(self._points, rows, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        step = self._strategy.effort.steps - self._begun
+        self._points[step] = _score(self._stream, self._strategy, self._test, self._masks)

@@ -18,10 +18,20 @@ from torch.nn import functional
 
 from clbench.memory import Memory
 from clbench.networks import NetworkName, make_network
-from clbench.parameters import Parameters, PositiveFloat, PositiveInt
+from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
 from clbench.stream import Experience, StreamInfo, masked
+
+Noise = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="standard deviation of Gaussian noise on training images, after normalisation",
+        json_schema_extra=LATER,
+    ),
+]
+"""Of training with noise (Bishop 1995, Neural Computation 7), drawn anew whenever an image is used."""
 
 
 class GradientParameters(Parameters):
@@ -37,6 +47,7 @@ class GradientParameters(Parameters):
     lr: PositiveFloat = Field(0.001, description="learning rate")
     batch_size: PositiveInt = Field(32, description="samples per step; an online stream's instead")
     epochs: PositiveInt = Field(10, description="passes over an experience; 1 if online")
+    noise: Noise = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class GradientStrategy(Strategy):
 
     def draw(self, current: Experience, rows: Tensor) -> Any:
         """Return what a step learns from: the current samples at ``rows``, and whatever else."""
-        return self.batch(current.x[rows], current.group[rows])
+        return self.batch(self.noisy(current.x[rows]), current.group[rows])
 
     def build(self, info: StreamInfo) -> nn.Module:
         """Return a freshly initialised network."""
@@ -103,8 +114,18 @@ class GradientStrategy(Strategy):
     def begin(self, current: Experience) -> None:
         """Prepare for training on these normalised samples."""
 
+    def penalise(self) -> Tensor | None:
+        """Add a penalty's gradient to the parameters' gradients and return the penalty; None for no penalty.
+
+        A penalty depends on the parameters alone. The gradients are those of the step's loss when this is called.
+        """
+        return None
+
     def before_step(self) -> None:
         """Change gradients before the optimiser uses them, as clipping does."""
+
+    def after_step(self) -> None:
+        """Look at the parameters after the optimiser changed them."""
 
     # What the framework does.
 
@@ -158,10 +179,12 @@ class GradientStrategy(Strategy):
         """Take one optimiser step."""
         loss = self.loss(self.network, batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        penalty = self.penalise()
         self.before_step()
         self.optimizer.step()
+        self.after_step()
         self.optimizer.zero_grad()
-        self._losses.add(loss)
+        self._losses.add(loss if penalty is None else loss + penalty)
         self.effort.steps += 1
         self.effort.samples_seen += len(batch)
         self.on_step()
@@ -179,12 +202,23 @@ class GradientStrategy(Strategy):
         """Return ``count`` distinct exemplars (all, if there are fewer)."""
         assert self.memory is not None
         rows = self.memory.draw(count, self.generator)
-        return self.batch(self.info.normalise(self.memory.x[rows]), self.memory.group[rows])
+        x = self.info.normalise(self.memory.x[rows])
+        return self.batch(self.noisy(x), self.memory.group[rows])
+
+    def noisy(self, x: Tensor) -> Tensor:
+        """Return normalised training images with the noise the hyper-parameters ask for."""
+        noise: float = getattr(self.parameters, "noise", 0.0)
+        if not noise:
+            return x
+        return x + noise * torch.randn(x.shape, generator=self.generator, device=x.device)
 
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
         """Return the network's logits."""
+        training = self.network.training
         self.network.eval()
-        return self.network(self.info.normalise(x))  # type: ignore[no-any-return]
+        logits: Tensor = self.network(self.info.normalise(x))
+        self.network.train(training)
+        return logits
 
     def first_bad_step(self) -> Tensor | None:
         """Return the first step whose loss was not finite, −1 if none."""

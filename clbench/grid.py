@@ -1,34 +1,36 @@
-"""The grid of a command: every dataset × scenario × strategy × seed, specified before the first run."""
+"""The grid of a command: every run it asks for, specified before the first one begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from clbench import results
-from clbench.assignments import share_out
-from clbench.runner import scenario_class, specify, strategy_class
+from clbench.errors import UsageError, about
+from clbench.evaluator import Anytime
 from clbench.specification import Specification, result_path
+from clbench.specify import scenario_class, specify, strategy_class
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for."""
+    """One strategy with one setting on one scenario of one dataset, over seeds."""
 
-    datasets: Sequence[str]
-    scenarios: Sequence[str]
-    strategies: Sequence[str]
+    dataset: str
+    scenario: str
+    strategy: str
     seeds: Sequence[int] = (0,)
-    options: Sequence[tuple[str, Any]] = ()
-    """Scenario options, ``key`` or ``scenario.key``."""
-    hyper_parameters: Sequence[tuple[str, Any]] = ()
-    """Hyper-parameters, ``key`` or ``strategy.key``."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
     named_seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Values of a named seed, crossed with the seeds."""
-    data_dir: Path | None = None
+    anytime: Anytime | None = None
+    """Evaluate while learning, too."""
+    origin: str = ""
+    """The grid of a configuration it comes from, for messages."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Cell:
 
     specification: Specification
     path: Path
+    origin: str = ""
+    """The request's."""
     status: str = "planned"
     """``planned``, then ``ok``, ``found``, ``skipped`` or ``failed``."""
     reason: str | None = None
@@ -59,48 +63,69 @@ class Cell:
         }
 
 
-def build(request: Request, folder: Path, force: bool = False) -> list[Cell]:
-    """Return the grid's cells, each found, skipped or planned.
+def build(
+    requests: Sequence[Request], folder: Path, data_dir: Path | None = None, force: bool = False
+) -> list[Cell]:
+    """Return the cells of all requests, each found, skipped or planned.
 
     Args:
-        request: What to run.
+        requests: What to run.
         folder: The results folder.
+        data_dir: Data directory; None is the usual one.
         force: Plan runs again whose result is there.
 
     Raises:
-        UsageError: A name, option or value is wrong.
+        UsageError: A name, option or value is wrong, or two requests name the same run.
         DataError: A dataset is missing or damaged.
     """
-    learners = {name: strategy_class(name)[0].Parameters for name in request.strategies}
-    streams = {name: scenario_class(name)[0].Options for name in request.scenarios}
-    hyper = share_out(
-        request.hyper_parameters, {n: list(p.model_fields) for n, p in learners.items()}
-    )
-    options = share_out(request.options, {n: list(p.model_fields) for n, p in streams.items()})
-    for name, kind in learners.items():  # cheap mistakes first, before any data are read
-        kind.parse(hyper[name], f"strategy {name!r}")
-    for name, kind in streams.items():
-        kind.parse(options[name], f"scenario {name!r}")
+    for request in requests:  # cheap mistakes first, before any data are read
+        with about(request.origin):
+            _check(request)
     cells: dict[Path, Cell] = {}
-    axes = product(request.datasets, streams, learners, request.seeds, _crossed(request))
-    for dataset, scenario, strategy, seed, named in axes:
-        specification, reason = specify(
-            dataset=dataset,
-            scenario=scenario,
-            strategy=strategy,
-            seed=seed,
-            options=options[scenario],
-            hyper_parameters=hyper[strategy],
-            seeds=named,
-            data_dir=request.data_dir,
-        )
-        cell = Cell(specification, result_path(folder, specification))
+    for request in requests:
+        for cell in _cells(request, folder, data_dir, force):
+            if cell.path in cells:
+                raise UsageError(_twice(cells[cell.path], cell))
+            cells[cell.path] = cell
+    return list(cells.values())
+
+
+def _check(request: Request) -> None:
+    learner, _ = strategy_class(request.strategy)
+    learner.Parameters.parse(request.hyper_parameters, f"strategy {request.strategy!r}")
+    stream, _ = scenario_class(request.scenario)
+    stream.Options.parse(request.options, f"scenario {request.scenario!r}")
+
+
+def _cells(request: Request, folder: Path, data_dir: Path | None, force: bool) -> Iterator[Cell]:
+    for seed, named in product(request.seeds, _crossed(request)):
+        with about(request.origin):
+            specification, reason = specify(
+                dataset=request.dataset,
+                scenario=request.scenario,
+                strategy=request.strategy,
+                seed=seed,
+                options=request.options,
+                hyper_parameters=request.hyper_parameters,
+                seeds=named,
+                anytime=request.anytime,
+                data_dir=data_dir,
+            )
+        cell = Cell(specification, result_path(folder, specification), request.origin)
         if reason is not None:
             cell.status, cell.reason = "skipped", reason
         elif not force:
             _look_up(cell)
-        cells.setdefault(cell.path, cell)
-    return list(cells.values())
+        yield cell
+
+
+def _twice(first: Cell, second: Cell) -> str:
+    spec = first.specification
+    dataset, scenario, strategy = (spec[key]["name"] for key in ("dataset", "scenario", "strategy"))
+    run = f"{strategy} on {scenario} {dataset}, seed {spec['seed']}"
+    if first.origin == second.origin:
+        return f"{first.origin} names a run twice: {run}; the values in [vary] must differ"
+    return f"{first.origin} and {second.origin} name the same run: {run}"
 
 
 def _look_up(cell: Cell) -> None:

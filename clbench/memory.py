@@ -145,5 +145,6 @@ class Memory:
             self._x[rows], self._group[rows] = state["x"], state["group"]
             self._priority[rows] = state["priority"]
         else:
-            self._x, self._group = state["x"].clone(), state["group"].clone()
-            self._priority = state["priority"].clone()
+            device = self._x.device
+            self._x, self._group = state["x"].clone().to(device), state["group"].clone().to(device)
+            self._priority = state["priority"].clone().to(device)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 Matrix = Sequence[Sequence[float | None]]
 
 
+M = TypeVar("M")
+
+
 @dataclass(frozen=True)
-class Metric:
-    """A named metric."""
+class Metric(Generic[M]):
+    """A named metric, of the accuracy matrix or of an any-time trace."""
 
     name: str
     definition: str
     paper: str
-    compute: Callable[[Matrix], float | None]
+    compute: Callable[[M], float | None]
     higher_is_better: bool = True
 
 
@@ -106,7 +110,7 @@ def forward_transfer(matrix: Matrix) -> float | None:
 _LOPEZ = "Lopez-Paz & Ranzato 2017, NeurIPS (GEM)"
 _CHAUDHRY = "Chaudhry et al. 2018, ECCV (RWalk), eq. 3"
 
-METRICS: dict[str, Metric] = {
+METRICS: dict[str, Metric[Matrix]] = {
     metric.name: metric
     for metric in (
         Metric("average_accuracy", "mean of R[T,j] over all tasks j", _LOPEZ, average_accuracy),

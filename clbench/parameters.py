@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from clbench.errors import UsageError, unknown
@@ -16,10 +16,19 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
+LATER: dict[str, JsonValue] = {"later": True}
+"""For `Field(json_schema_extra=…)` of a field that came later and whose default leaves every number as it was: at that
+default it is left out of specifications, so that the results stored before keep their hash. The default is final."""
+
+
 class Parameters(BaseModel):
     """Base of every parameter set: unknown keys, NaN, and ``true`` for a number are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+    noun: ClassVar[str] = "parameter"
+    """What messages call a field."""
+    list_hint: ClassVar[str] = "; [vary] of a configuration takes a list of values to try"
+    """What messages add where a list stands for a single value."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], owner: str) -> Self:
@@ -32,8 +41,9 @@ class Parameters(BaseModel):
         Raises:
             UsageError: Names every wrong field and what is allowed.
         """
+        values = {key: cls._none(key, value) for key, value in values.items()}
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(values)
         except ValidationError as error:
             by_field: dict[str, list[ErrorDetails]] = {}
             for detail in error.errors():
@@ -42,15 +52,32 @@ class Parameters(BaseModel):
             raise UsageError(f"{owner}: " + " ".join(sentences)) from None
 
     @classmethod
+    def _none(cls, key: str, value: Any) -> Any:
+        """Return None for the word ``none`` where a field may be None: TOML has no null."""
+        field = cls.model_fields.get(key)
+        optional = field is not None and type(None) in get_args(field.annotation)
+        return None if optional and value == "none" else value
+
+    def specified(self) -> dict[str, Any]:
+        """Return what a specification records, as plain data: every field but `LATER` ones at their default."""
+        later = {
+            name
+            for name, field in type(self).model_fields.items()
+            if field.json_schema_extra == LATER and getattr(self, name) == field.default
+        }
+        return self.model_dump(mode="json", exclude=later)
+
+    @classmethod
     def _sentence(cls, field: str, details: list[ErrorDetails]) -> str:
         if details[0]["type"] == "extra_forbidden":
-            return unknown("parameter", field, cls.model_fields)
+            return unknown(cls.noun, field, cls.model_fields)
         messages = [detail["msg"].removeprefix("Value error, ") for detail in details]
         wanted = [_wanted(message) for message in messages]
         if not all(wanted):  # as "Field required" or a validator's own words
             return f"{field}: {'; '.join(messages)}."
-        listed = " or ".join(wanted).replace(" or be ", " or ")
-        return f"{field} must {listed}, not {details[0]['input']!r}."
+        listed = " or ".join(dict.fromkeys(wanted)).replace(" or be ", " or ")
+        hint = cls.list_hint if all(map(_refuses_list, details)) else ""
+        return f"{field} must {listed}, not {details[0]['input']!r}{hint}."
 
     @classmethod
     def table(cls) -> list[dict[str, str]]:
@@ -70,6 +97,11 @@ class Parameters(BaseModel):
 def _wanted(message: str) -> str:
     """Return what a message of pydantic asks for: "be greater than 0", "have at least 1 item"."""
     return message.partition(" should ")[2].partition(" after validation")[0]
+
+
+def _refuses_list(detail: ErrorDetails) -> bool:
+    """Return whether a list was given where none may stand, rather than a wrong one."""
+    return isinstance(detail["input"], list) and not detail["type"].startswith("too_")
 
 
 def _default_words(value: Any) -> str:

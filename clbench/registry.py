@@ -26,6 +26,8 @@ from clbench.errors import UsageError, unknown
 KINDS = {"scenarios": "scenario", "strategies": "strategy", "datasets": "dataset"}
 T = TypeVar("T")
 _registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+_sources: dict[str, str] = {}
+"""The hash of each file's source as it was imported, by module name."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def resolve(kind: str, name: str) -> Resolved:
     """Return what ``name`` stands for, importing it.
 
     Raises:
-        UsageError: The name is unknown (with a did-you-mean), or its module cannot be imported.
+        UsageError: The name is unknown (with a did-you-mean), a file without a class, or its module cannot be imported.
     """
     head, colon, rest = name.rpartition(":") if ".py:" in name else name.partition(":")
     if colon and head.endswith(".py"):
@@ -122,6 +124,8 @@ def resolve(kind: str, name: str) -> Resolved:
         if not hasattr(module, rest):
             raise UsageError(unknown(f"object in {head}", rest, _public(module)))
         return Resolved(name, getattr(module, rest), None, _hash_source(module))
+    if not colon and name.endswith(".py"):
+        raise UsageError(f"{name!r} names a file alone; write {name}:CLASS")
     argument = rest if colon else None
     if head in _registered[kind]:
         target = _registered[kind][head]
@@ -176,6 +180,7 @@ def load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"plug-in file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    _sources[name] = _hash_source(module)  # as it is now: the file may be edited while we run
     sys.modules[name] = module  # before it runs: dataclasses and pydantic look their module up
     try:
         spec.loader.exec_module(module)
@@ -188,6 +193,8 @@ def load_file(path: Path) -> ModuleType:
 
 
 def _hash_source(module: ModuleType) -> str:
+    if module.__name__ in _sources:
+        return _sources[module.__name__]
     path = getattr(module, "__file__", None)
     content = Path(path).read_bytes() if path else module.__name__.encode()
     return hashlib.sha256(content).hexdigest()[:16]

@@ -6,47 +6,91 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from clbench.errors import ResultsError
+from clbench.metrics import METRICS
 
 Record = dict[str, Any]
 KEYS = ("status", "specification", "matrix", "metrics", "budget", "provenance")
+BUDGET = (
+    "train_seconds",
+    "eval_seconds",
+    "steps",
+    "samples_seen",
+    "memory_examples",
+    "memory_bytes",
+    "working_bytes",
+    "parameters",
+)
+"""What every result has spent; a budget may say more."""
 WORK = ".work"
-"""Temporary files live here, under suffixes other than ``.json``."""
+"""Locks, checkpoints and temporary files live here, under suffixes other than ``.json``."""
+TEMPORARY = ".tmp"
+ORPHANED_AFTER = 600.0
+"""Seconds after which a temporary file has no writer any more."""
 
 
 def read(path: Path) -> Record | None:
-    """Return a result; None if there is none or it is damaged."""
+    """Return a result; None if there is none, it is damaged, or it is of a version that stored less."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    whole = isinstance(record, dict) and all(key in record for key in KEYS)
-    return record if whole and "average_accuracy" in (record["metrics"] or {}) else None
+    whole = (
+        _has(record, KEYS) and _has(record["metrics"], METRICS) and _has(record["budget"], BUDGET)
+    )
+    return record if whole else None
+
+
+def _has(mapping: Any, keys: Iterable[str]) -> bool:
+    return isinstance(mapping, dict) and all(key in mapping for key in keys)
 
 
 def write(path: Path, record: Record, results: Path) -> None:
-    """Write a result atomically: a temporary file, flushed to disk, then renamed.
+    """Write a result atomically.
 
     Raises:
         ResultsError: The file could not be written (full disk, no permission); nothing is left.
     """
-    text = json.dumps(_finite(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(finite(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_text(path, text, results / WORK)
+
+
+def write_text(path: Path, text: str, scratch: Path) -> None:
+    """Write a file atomically: a temporary file in ``scratch``, flushed to disk, then renamed.
+
+    Raises:
+        ResultsError: The file could not be written (full disk, no permission); nothing is left.
+    """
+    with written_whole(path, scratch) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+@contextmanager
+def written_whole(path: Path, scratch: Path) -> Iterator[Path]:
+    """Yield a temporary file to write; when all went well it is flushed to disk and takes the place of ``path``.
+
+    Raises:
+        ResultsError: It could not be written (full disk, no permission); nothing is left.
+    """
     temporary: Path | None = None
     try:
-        (results / WORK).mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=results / WORK, suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=scratch, suffix=TEMPORARY)
+        os.close(handle)
         temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise ResultsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -54,14 +98,38 @@ def write(path: Path, record: Record, results: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _finite(value: Any) -> Any:
+def _sync_folder(folder: Path) -> None:
+    """Let a rename survive a power cut, where the system can be asked to."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def work_path(results: Path, path: Path, suffix: str) -> Path:
+    """Return where a run's lock or checkpoint lives: below ``.work``, named after its result file."""
+    return (results / WORK / path.relative_to(results)).with_suffix(suffix)
+
+
+def sweep(results: Path) -> None:
+    """Delete temporary files that a killed process left behind: a living one needs them for moments only."""
+    for left in (results / WORK).rglob(f"*{TEMPORARY}"):
+        with suppress(OSError):  # gone already, or somebody else's
+            if time.time() - left.stat().st_mtime > ORPHANED_AFTER:
+                left.unlink()
+
+
+def finite(value: Any) -> Any:
     """Return the value with non-finite numbers as None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 

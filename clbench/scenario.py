@@ -55,13 +55,15 @@ class DisjointOptions(ScenarioOptions):
 
 @dataclass(frozen=True)
 class Labels:
-    """What a scenario may look at: labels, never images."""
+    """What a scenario may look at: labels and class names, never images."""
 
     train: Indices
     """[N] class of each training sample, 0…K−1."""
     test: Indices
     classes: int
     """K, the number of classes of the dataset."""
+    names: tuple[str, ...] = ()
+    """[K] of the classes."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,17 @@ class Plan:
     class_order: tuple[int, ...]
     held_out: bool = False
     """Whether the test positions point into the training split (validation)."""
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """How the stream is told and evaluated, as a specification records it."""
+        return {
+            "head": self.head,
+            "train_mask": self.train_mask,
+            "test_mask": self.test_mask,
+            "tells_task": self.tells_task,
+            "evaluated_on": "validation" if self.held_out else "test",
+        }
 
 
 class Scenario(ABC):

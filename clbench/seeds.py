@@ -24,6 +24,11 @@ _PURPOSES = {
     "init": 7,
     "train": 8,
     "rebuild": 9,
+    "train_episodes": 10,
+    "validation_episodes": 11,
+    "test_episodes": 12,
+    "global": 13,
+    "test_sample": 14,
 }
 
 
@@ -91,3 +96,37 @@ def initialised_by(seed: int) -> Iterator[None]:
         yield
     finally:
         generator.set_state(before)
+
+
+@contextmanager
+def global_state_of_a_run(seed: int) -> Iterator[None]:
+    """Seed torch's global generators for a run and leave those outside as they were.
+
+    clbench itself draws from named generators only; this is for layers such as dropout, which know no other.
+    """
+    import torch
+
+    before = global_state()
+    torch.manual_seed(derived(seed, "global"))
+    try:
+        yield
+    finally:
+        set_global_state(before)
+
+
+def global_state() -> list[torch.Tensor]:
+    """Return the state of torch's global generators: the CPU's, and CUDA's if it is in use."""
+    import torch
+
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    return [torch.get_rng_state(), *cuda]
+
+
+def set_global_state(state: list[torch.Tensor]) -> None:
+    """Set what `global_state` returned."""
+    import torch
+
+    cpu, *cuda = state
+    torch.set_rng_state(cpu)
+    if cuda:
+        torch.cuda.set_rng_state_all(cuda)

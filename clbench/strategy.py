@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.episode_sampler import Episodes
+from clbench.episode_stream import TrainingEpisodes
 from clbench.errors import UsageError
 from clbench.memory import Memory
 from clbench.parameters import NaturalInt, Parameters
@@ -58,6 +61,10 @@ class Strategy(ABC):
     paper: ClassVar[str] = ""
     needs_boundaries: ClassVar[bool] = False
     """Whether it must know where an experience begins."""
+    meta_trained: ClassVar[bool] = False
+    """Whether it learns from training episodes; it then defines `meta_train` and `answer`."""
+    needs_episodes: ClassVar[bool] = False
+    """Whether it can do nothing without training episodes, as a learner for few-shot tasks alone."""
     transductive: ClassVar[bool] = False
     """Whether a prediction may depend on the other samples of its batch; marked in every table."""
 
@@ -72,6 +79,8 @@ class Strategy(ABC):
         """Return why this strategy cannot learn such a stream, or None."""
         if self.needs_boundaries and not info.boundaries:
             return "needs boundaries, which this stream hides"
+        if self.needs_episodes and info.shots is None:
+            return "needs training episodes, which this stream does not have"
         return None
 
     def check(self, info: StreamInfo) -> None:  # noqa: B027 (most have nothing to refuse)
@@ -97,6 +106,30 @@ class Strategy(ABC):
             x: Images at stored dtype; ``info.normalise(x)`` makes them float.
             task: [N] int64 where the scenario tells the task id, else None.
         """
+
+    def meta_train(self, episodes: TrainingEpisodes) -> None:  # noqa: B027 (most need none)
+        """Learn from training episodes: a step for each of ``episodes.batches(…)``, called once after `setup`.
+
+        Between two batches the framework may call `answer` (without a trace: not even a generator moves) and
+        `state_dict`. A resumed run calls `load_state_dict` first, and the batches go on where they were.
+        """
+
+    def answer(self, episodes: Episodes) -> Tensor:
+        """Return logits [E, Q, N] for the queries of each episode, from its support set.
+
+        By default an episode is a stream of one experience: a fresh learner, set up by the same seeds, learns the
+        support set and predicts the queries. Gradients are enabled, since adapting may need them. An episode's logits
+        depend on no other episode and, unless `transductive`, on no other query.
+        """
+        return torch.stack([self._learn_alone(episodes, index) for index in range(len(episodes))])
+
+    def _learn_alone(self, episodes: Episodes, index: int) -> Tensor:
+        learner = type(self)(self.parameters)
+        learner.effort, learner.on_step = self.effort, self.on_step
+        learner.setup(episodes.info)
+        learner.learn(episodes.experience(index))
+        with torch.no_grad():
+            return learner.predict(episodes.query[index], None)
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

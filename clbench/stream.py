@@ -56,6 +56,8 @@ class StreamInfo:
     normalise: Normalise
     seeds: Seeds
     device: torch.device
+    shots: int | None = None
+    """K, support samples of each class in an episode; None where there are no episodes."""
 
     @property
     def groups(self) -> int:
@@ -143,7 +145,7 @@ class Stream:
             boundaries=options.boundaries,
             online=options.online,
             batch_size=options.batch_size,
-            normalise=_normalise(dataset, device),
+            normalise=normalisation(dataset, device),
             seeds=seeds,
             device=device,
         )
@@ -174,7 +176,10 @@ class Stream:
         task = self.plan.tasks[index]
         rows = self._tensor(task.train)
         y = self._units_of(task)[self._data.y_train[rows]]
-        row = index if self.info.boundaries and not self._one_row else 0
+        apart = (
+            self.plan.tells_task or self.plan.shares_labels
+        )  # else a class is one group everywhere
+        row = index if self.info.boundaries and apart else 0
         start = sum(len(t.train) for t in self.plan.tasks[:index])
         priority = self._priority[start : start + len(rows)].clone()
         if self._device.type == "mps":  # it has no float64
@@ -188,11 +193,6 @@ class Stream:
             group=y + row * self.info.classes,
             priority=priority.to(self._device),
         )
-
-    @property
-    def _one_row(self) -> bool:
-        """Whether a class is the same group wherever it appears."""
-        return not (self.plan.tells_task or self.plan.shares_labels)
 
     def _mask(self, name: str, index: int) -> Tensor:
         tasks = self.plan.tasks
@@ -222,6 +222,18 @@ class Stream:
         if tasks == len(self.plan.tasks):
             return self._test
         keep = self._tensor(np.flatnonzero(self._test_tasks < tasks))  # a mask would synchronise
+        return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
+
+    def sampled_test_set(self, tasks: int, samples: int | None) -> TestSet:
+        """Return of each of the first ``tasks`` tasks the same ``samples`` test samples (all, if None).
+
+        They are drawn by the order seed, whatever order the data come in.
+        """
+        if samples is None:
+            return self.test_set(tasks)
+        drawn = numpy_generator(self._seeds.order, "test_sample").permutation(len(self._test_tasks))
+        at = [drawn[self._test_tasks[drawn] == task][:samples] for task in range(tasks)]
+        keep = self._tensor(np.sort(np.concatenate(at)))
         return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
 
     @cached_property
@@ -270,7 +282,9 @@ def _units(units: object, classes: int, device: torch.device) -> Tensor:
     return mask
 
 
-def _normalise(dataset: Dataset, device: torch.device) -> Normalise:
+def normalisation(dataset: Dataset, device: torch.device) -> Normalise:
+    """Return how the images of a dataset are normalised on a device."""
+
     def column(values: tuple[float, ...]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 

@@ -213,16 +213,17 @@ class MetaNet(EpisodicStrategy):
         return torch.where(query.valid, losses, 0.0).sum() / query.valid.sum().clamp(min=1)
 
     def before_step(self) -> None:
-        """Clip the gradient's norm."""
+        """Clip the gradient's norm; what was built to predict is out of date."""
         super().before_step()
+        self._fast = {}
         nn.utils.clip_grad_norm_(self.network.parameters(), self.parameters.max_norm)
 
     def learn(self, experience: Experience) -> None:
-        """Train on episodes; what was built to predict is out of date then."""
+        """Train on episodes; the memory has changed then, too."""
         super().learn(experience)
         self._fast = {}
 
-    def answer(self, x: Tensor, row: int) -> Tensor:
+    def scores(self, x: Tensor, row: int) -> Tensor:
         """Return logits by fast weights, or by the slow ones where there is no exemplar."""
         x, fast = x.flatten(1), self._rebuilt(row)
         if fast is None:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clbench.episode_sampler import Episodes
+from clbench.errors import UsageError
 from clbench.memory import Memory
 from clbench.strategy import MemoryParameters, Strategy
 from clbench.stream import Experience, StreamInfo
@@ -22,8 +24,14 @@ class Nearest(Strategy):
     memory: Memory
 
     def check(self, info: StreamInfo) -> None:
-        """Refuse a memory without room for every class."""
+        """Refuse a memory without room for every class, or for an episode's support set."""
         self.needs_exemplars(info)
+        support = info.classes * (info.shots or 0)
+        if self.parameters.memory_size < support:
+            raise UsageError(
+                f"memory_size={self.parameters.memory_size} is too small for a support set of"
+                f" {support} samples"
+            )
 
     def setup(self, info: StreamInfo) -> None:
         """Start with an empty memory."""
@@ -41,15 +49,27 @@ class Nearest(Strategy):
         distance = self._distances(x, self.memory.x)
         return -nearest.scatter_reduce(1, self.memory.y.expand(len(x), -1), distance, "amin")
 
+    def answer(self, episodes: Episodes) -> Tensor:
+        """Return the same for the queries of each episode, its support set being the memory."""
+        distance = self._distances(episodes.query, episodes.support)
+        nearest = distance.new_full((*distance.shape[:2], episodes.info.classes), torch.inf)
+        labels = episodes.labels[:, None].expand_as(distance)
+        return -nearest.scatter_reduce(2, labels, distance, "amin")
+
     def _distances(self, x: Tensor, kept: Tensor) -> Tensor:
-        """Return the distance of each image to each exemplar, the same bits in any batch: ties are common."""
+        """Return the distance of each image to each exemplar, the same bits in any batch: ties are common.
+
+        Args:
+            x: [N, C, H, W], or [E, N, C, H, W] for E memories.
+            kept: [M, C, H, W] or [E, M, C, H, W].
+        """
         if x.dtype == torch.uint8:
-            squares = torch.zeros(len(x), len(kept), device=x.device)
+            squares = torch.zeros((*x.shape[:-3], kept.shape[-4]), device=x.device)
             unit = (255 * self.info.normalise.std).flatten()
-            for a, b, scale in zip(x.unbind(1), kept.unbind(1), unit, strict=True):  # by channel
-                squares += _squares(a.flatten(1), b.flatten(1)) / scale**2
+            for a, b, scale in zip(x.unbind(-3), kept.unbind(-3), unit, strict=True):  # by channel
+                squares += _squares(a.flatten(-2), b.flatten(-2)) / scale**2
             return squares.sqrt()
-        a, b = (self.info.normalise(images).flatten(1) for images in (x, kept))
+        a, b = (self.info.normalise(images).flatten(-3) for images in (x, kept))
         return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,12 +82,13 @@ class Nearest(Strategy):
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """Return squared distances of uint8 vectors [N, P] and [M, P], exact in whatever order they are summed.
+    """Return squared distances of uint8 vectors […, N, P] and […, M, P], exact in whatever order they are summed.
 
     Within 128 pixels everything is a whole number below 2²⁴, which float32 holds.
     """
-    total = torch.zeros(len(a), len(b), dtype=torch.int64, device=a.device)
-    parts = (torch.split(images.float(), 128, dim=1) for images in (a, b))
+    total = torch.zeros((*a.shape[:-1], b.shape[-2]), dtype=torch.int64, device=a.device)
+    parts = (torch.split(images.float(), 128, dim=-1) for images in (a, b))
     for p, q in zip(*parts, strict=True):
-        total += (p.square().sum(1, keepdim=True) + q.square().sum(1) - 2 * (p @ q.T)).long()
+        ours, theirs = p.square().sum(-1), q.square().sum(-1)
+        total += (ours[..., None] + theirs[..., None, :] - 2 * (p @ q.mT)).long()
     return total

@@ -2,17 +2,25 @@
 
 Chaudhry et al. 2019, "On Tiny Episodic Memories in Continual Learning" (arXiv 1902.10486); the mean cross-entropy is
 taken over both together. The memory is offered each experience after it was learnt, each batch if online.
+
+With ``mixing=data`` it is the naive rehearsal of Hsu et al. 2018 (arXiv 1810.12488): the memory, repeated as often as
+it fits into the experience, is shuffled into its data.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
+import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.errors import UsageError
 from clbench.gradient import Batch, GradientParameters, GradientStrategy
-from clbench.parameters import PositiveInt
+from clbench.parameters import LATER, PositiveInt
 from clbench.strategy import MemoryParameters
-from clbench.stream import Experience
+from clbench.stream import Experience, StreamInfo
 
 
 class ReplayParameters(MemoryParameters, GradientParameters):
@@ -20,6 +28,12 @@ class ReplayParameters(MemoryParameters, GradientParameters):
 
     replay_batch_size: PositiveInt | None = Field(
         None, description="exemplars per step; none takes as many as current samples"
+    )
+    mixing: Literal["batch", "data"] = Field(
+        "batch",
+        description="batch: every step joins exemplars to current samples; data: the memory,"
+        " repeated ⌊n/M⌋ times, is shuffled into an experience's n samples",
+        json_schema_extra=LATER,
     )
 
 
@@ -29,9 +43,30 @@ class Replay(GradientStrategy):
     Parameters = ReplayParameters
     paper = "Chaudhry et al. 2019, arXiv 1902.10486"
 
+    def check(self, info: StreamInfo) -> None:
+        """Refuse to shuffle the memory into data that come as a stream."""
+        if info.online and self.parameters.mixing == "data":
+            raise UsageError(
+                "mixing=data needs all samples of an experience at once, which online=true denies"
+            )
+
     def draw(self, current: Experience, rows: Tensor) -> Batch:
         """Return current samples at ``rows``, joined by exemplars once there are any."""
         batch: Batch = super().draw(current, rows)
-        if not self.memory:
+        if not self.memory or self.parameters.mixing == "data":
             return batch
         return batch.join(self.draw_memory(self.parameters.replay_batch_size or len(rows)))
+
+    def train(self, samples: Experience, offer: bool = False) -> None:
+        """Train on the samples, with the repeated memory among them if mixing says so."""
+        if self.memory and self.parameters.mixing == "data":
+            memory, n = self.memory, len(samples)
+            repeated = torch.arange(len(memory), device=samples.y.device)
+            repeated = repeated.repeat(max(1, n // len(memory)))
+            samples = replace(
+                samples,
+                x=torch.cat([samples.x, memory.x[repeated]]),
+                y=torch.cat([samples.y, memory.y[repeated]]),
+                group=torch.cat([samples.group, memory.group[repeated]]),
+            )
+        super().train(samples, offer)

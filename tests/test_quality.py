@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "clbench": "clbench",
+    "results/configs": "clbench.configs",
     "scenarios": "clbench.scenarios",
     "strategies": "clbench.strategies",
 }
@@ -39,6 +42,26 @@ def test_every_package_is_listed() -> None:
         for path in (ROOT / top).rglob("__init__.py")
     }
     assert set(project["tool"]["setuptools"]["packages"]) == found
+
+
+def test_a_wheel_holds_every_module_and_configuration(tmp_path: Path) -> None:
+    """Built from a copy of the tracked files, since setuptools would leave its traces in the tree."""
+    pytest.importorskip("setuptools", reason="the build back end is not installed here")
+    places = {
+        file.relative_to(ROOT): Path(*package.split("."), file.relative_to(ROOT / folder))
+        for folder, package in PACKAGES.items()
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in (".py", ".toml", ".typed", ".html", ".css", ".js")
+    }
+    for name in [*places, *map(Path, ("pyproject.toml", "README.md", "LICENSE"))]:
+        copy = tmp_path / "tree" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy)
+    code = "from setuptools import build_meta; build_meta.build_wheel('..')"
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=tmp_path / "tree", capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert {str(place) for place in places.values()} <= set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_methods_and_scenarios_do_not_import_their_neighbours() -> None:

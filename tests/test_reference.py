@@ -1,9 +1,8 @@
-"""The committed results say what the README says they say."""
+"""The committed results are whole, and clear what they must; `test_build` compares them with the documents."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,14 @@ FILES = sorted(REFERENCE.rglob("*.json"))
 
 
 def accuracies(dataset: str, strategy: str) -> dict[int, float]:
-    """Return the average accuracy of each seed on the class-incremental stream."""
+    """Return the average accuracy of each seed on the class-incremental stream, with 200 exemplars."""
     folder = REFERENCE / dataset / "class-incremental" / strategy
     records = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
-    return {r["specification"]["seed"]: r["metrics"]["average_accuracy"] for r in records}
+    return {
+        r["specification"]["seed"]: r["metrics"]["average_accuracy"]
+        for r in records
+        if r["specification"]["strategy"]["hyper_parameters"]["memory_size"] == 200
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(REFERENCE)) for p in FILES])
@@ -30,32 +33,20 @@ def test_a_committed_result_is_whole(path: Path) -> None:
     record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     assert record["status"] == "ok"
     assert result_path(REFERENCE, record["specification"]) == path
-    assert record["metrics"] == pytest.approx(compute_all(record["matrix"]))
+    computed = compute_all(record["matrix"])
+    assert {name: record["metrics"][name] for name in computed} == pytest.approx(computed)
     assert record["provenance"]["command"].startswith("clbench run ")
     assert not record["provenance"]["commit"].endswith("-dirty")
 
 
-ROWS = re.findall(
-    r"^\| `(\w+)` \| ([\d.]+) ± ([\d.]+) \|.*<!-- (\w+) -->$",
-    (ROOT / "README.md").read_text("utf-8"),
-    re.MULTILINE,
-)
+ROWS = sorted({path.parent / path.name.partition("-s")[0] for path in FILES})
 
 
-def test_the_readme_has_both_tables() -> None:
-    assert len(ROWS) == 10
-
-
-@pytest.mark.parametrize(
-    ("strategy", "mean", "half", "dataset"), ROWS, ids=[f"{row[3]}-{row[0]}" for row in ROWS]
-)
-def test_the_readme_quotes_the_files(strategy: str, mean: str, half: str, dataset: str) -> None:
-    found = accuracies(dataset, strategy)
-    assert sorted(found) == list(range(10))
-    exact, exact_half = mean_interval(list(found.values()))
-    assert exact_half is not None
-    assert f"{100 * exact:.1f}" == mean
-    assert f"{100 * exact_half:.1f}" == half
+@pytest.mark.parametrize("row", ROWS, ids=[str(row.relative_to(REFERENCE)) for row in ROWS])
+def test_no_seed_of_a_committed_row_is_missing(row: Path) -> None:
+    found = {int(path.stem.rpartition("-s")[2]) for path in row.parent.glob(f"{row.name}-s*.json")}
+    assert found == set(range(len(found)))
+    assert len(found) > 1
 
 
 def test_metanet_clears_the_nearest_neighbour_on_mnist() -> None:

@@ -8,8 +8,12 @@ import sys
 import click
 
 from clbench import __version__
+from clbench.cli.compare import compare_command
 from clbench.cli.listing import list_command, show_command
+from clbench.cli.plot import plot_command
+from clbench.cli.report import report_command
 from clbench.cli.run import run_command
+from clbench.cli.tune import tune_command
 from clbench.errors import ClbenchError
 
 _EPILOG = """
@@ -26,6 +30,10 @@ def cli() -> None:
 
 
 cli.add_command(run_command)
+cli.add_command(tune_command)
+cli.add_command(compare_command)
+cli.add_command(plot_command)
+cli.add_command(report_command)
 cli.add_command(list_command)
 cli.add_command(show_command)
 

@@ -10,11 +10,18 @@ from typing import Any
 
 import click
 
-from clbench import metrics, registry
-from clbench.cli.options import complete, load_plugins, plugin_option, table
+from clbench import anytime, config_files, metrics, registry
+from clbench.cli.options import (
+    complete,
+    complete_configuration,
+    load_plugins,
+    plugin_option,
+    table,
+)
 from clbench.errors import ClbenchError, UsageError
 
-_KINDS = [*registry.KINDS, "metrics"]
+_KINDS = [*registry.KINDS, "metrics", "configs"]
+_METRICS: dict[str, metrics.Metric[Any]] = {**metrics.METRICS, **anytime.METRICS}
 
 
 @click.command("list")
@@ -25,7 +32,7 @@ _KINDS = [*registry.KINDS, "metrics"]
 def list_command(
     kinds: tuple[str, ...], as_json: bool, check: bool, plugins: tuple[str, ...]
 ) -> int:
-    """List scenarios, strategies, datasets and metrics."""
+    """List scenarios, strategies, datasets, metrics and configurations."""
     load_plugins(plugins)
     found = {kind: _rows(kind) for kind in kinds or _KINDS}
     failures = _check(found) if check else 0
@@ -39,8 +46,11 @@ def list_command(
 def _rows(kind: str) -> list[dict[str, Any]]:
     if kind == "metrics":
         return [
-            {"name": m.name, "summary": f"{m.definition} ({m.paper})"}
-            for m in metrics.METRICS.values()
+            {"name": m.name, "summary": f"{m.definition} ({m.paper})"} for m in _METRICS.values()
+        ]
+    if kind == "configs":
+        return [
+            {"name": name, "summary": config_files.summary(name)} for name in config_files.shipped()
         ]
     return [
         {"name": name, "summary": registry.summary(kind, name)} for name in registry.names(kind)
@@ -73,7 +83,7 @@ def show_command() -> None:
 def show_strategy(name: str, plugins: tuple[str, ...]) -> None:
     """Show a strategy's hyper-parameters, paper and needs."""
     load_plugins(plugins)
-    from clbench.runner import strategy_class
+    from clbench.specify import strategy_class
 
     found, _ = strategy_class(name)
     click.echo(_documentation(found))
@@ -91,7 +101,7 @@ def show_strategy(name: str, plugins: tuple[str, ...]) -> None:
 def show_scenario(name: str, plugins: tuple[str, ...]) -> None:
     """Show a scenario and its options."""
     load_plugins(plugins)
-    from clbench.runner import scenario_class
+    from clbench.specify import scenario_class
 
     found, _ = scenario_class(name)
     click.echo(_documentation(found))
@@ -113,13 +123,20 @@ def show_dataset(name: str, plugins: tuple[str, ...]) -> None:
 @click.argument("name")
 def show_metric(name: str) -> None:
     """Show a metric's definition and its paper."""
-    if name not in metrics.METRICS:
+    if name not in _METRICS:
         from clbench.errors import unknown
 
-        raise UsageError(unknown("metric", name, metrics.METRICS))
-    metric = metrics.METRICS[name]
+        raise UsageError(unknown("metric", name, _METRICS))
+    metric = _METRICS[name]
     direction = "higher" if metric.higher_is_better else "lower"
     click.echo(f"{metric.name}: {metric.definition}; {direction} is better.\n{metric.paper}")
+
+
+@show_command.command("config")
+@click.argument("name", shell_complete=complete_configuration)
+def show_configuration(name: str) -> None:
+    """Show a configuration as it is written."""
+    click.echo(config_files.source(name).rstrip())
 
 
 def _documentation(found: type) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from clbench import registry
+from clbench import config_files, registry
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 plugin_option = click.option(
     "--plugin",
@@ -17,6 +24,82 @@ plugin_option = click.option(
     metavar="FILE.py|MODULE",
     help="Load a plug-in first; repeatable.",
 )
+
+
+class Folder(click.Path):
+    """A folder, whose ``~`` is the user's home wherever it was written."""
+
+    def convert(self, *arguments: Any) -> Path:
+        """Return the path."""
+        return Path(os.fsdecode(super().convert(*arguments))).expanduser()
+
+
+_EXECUTION = (
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        envvar="CLBENCH_DEVICE",
+        show_envvar=True,
+        help="auto, cpu, cuda, cuda:1, mps.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        envvar="CLBENCH_THREADS",
+        show_envvar=True,
+        help="CPU threads of a run; recorded, since other counts give other bits.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Worker processes; each run has --threads threads whatever their number.",
+    ),
+    click.option(
+        "--results",
+        type=Folder(),
+        default="results",
+        show_default=True,
+        envvar="CLBENCH_RESULTS",
+        show_envvar=True,
+        help="Results folder.",
+    ),
+    click.option(
+        "--data-dir",
+        type=Folder(),
+        envvar="CLBENCH_DATA",
+        show_envvar=True,
+        help="Data folder.  [default: your user's]",
+    ),
+    plugin_option,
+    click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    click.option(
+        "-v", "--verbose", is_flag=True, help="Tracebacks and every experience on stderr."
+    ),
+)
+
+
+def execution_options(command: F) -> F:
+    """Add what every command takes that runs something: where, how many at once, into which folder."""
+    for option in reversed(_EXECUTION):
+        command = option(command)
+    return command
+
+
+def import_torch() -> None:
+    """Import torch with Ctrl-C held back until it is there: interrupted half-way it aborts the process."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        import torch  # noqa: F401
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def load_plugins(plugins: tuple[str, ...]) -> None:
@@ -33,6 +116,20 @@ def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[
         return [CompletionItem(name, help=registry.summary(kind, name)) for name in found]
 
     return names
+
+
+def complete_configuration(
+    _: click.Context, __: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Return the shipped configurations that begin so, else the shell's own files."""
+    found = [name for name in config_files.shipped() if name.startswith(typed)]
+    named = [CompletionItem(name, help=config_files.summary(name)) for name in found]
+    return named or [CompletionItem(typed, type="file")]
+
+
+def table_width() -> int:
+    """Return the width for tables on stdout: the terminal's, else 100 columns."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,81 +1,88 @@
-"""Progress on stderr: a bar on a terminal, lines elsewhere."""
+"""Progress on stderr: a bar for each run on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any
 
 import click
 from tqdm import tqdm
 
-from clbench.evaluator import Progress, Row, Silent
+from clbench.evaluator import Row
 from clbench.grid import Cell
 
 
 class Display:
-    """Shows how far a grid is."""
+    """Shows how far a sweep is; a `clbench.executor.Watcher`."""
 
-    def __init__(self, cells: list[Cell], *, quiet: bool, verbose: bool) -> None:
-        planned = [cell for cell in cells if cell.status == "planned"]
-        self._quiet, self._verbose = quiet, verbose
-        self._total, self._number = len(planned), 0
-        found = sum(cell.status == "found" for cell in cells)
-        if found and not quiet:
-            click.echo(f"{found} of {len(cells)} results are there already.", err=True)
+    def __init__(self, planned: list[Cell], *, quiet: bool, verbose: bool) -> None:
+        self._cells, self._quiet, self._verbose = planned, quiet, verbose
+        self._bars: dict[int, tqdm[Any]] = {}
+        self._begun: dict[int, float] = {}
+        self._terminal = sys.stderr.isatty() and not quiet
 
-    @contextmanager
-    def run(self, cell: Cell) -> Iterator[Progress]:
-        """Yield what to tell of one run's progress; say afterwards how it ended."""
-        self._number += 1
+    def started(self, number: int) -> None:
+        """Begin a bar in the first free line."""
+        self._begun[number] = time.perf_counter()
+        if self._terminal and number not in self._bars:
+            taken = {abs(bar.pos) for bar in self._bars.values()}
+            line = next(i for i in range(len(taken) + 1) if i not in taken)
+            title = self._title(number)
+            self._bars[number] = tqdm(
+                desc=title, unit=" steps", leave=False, file=sys.stderr, position=line
+            )
+
+    def steps(self, number: int, count: int) -> None:
+        """Count on."""
+        if self._terminal:
+            self._bars[number].update(count)
+
+    def experience(self, number: int, learnt: int, of: int, row: Row) -> None:
+        """Show the row's mean accuracy."""
+        if self._terminal:
+            self._bars[number].set_postfix_str(_words(learnt, of, row))
+        elif learnt and (self._verbose or len(self._cells) == 1):
+            self.say(f"{self._title(number)}: {_words(learnt, of, row)}")
+
+    def ended(self, number: int, cell: Cell) -> None:
+        """Replace the bar by a line that says how the run ended."""
+        if number in self._bars:
+            self._bars.pop(number).close()
+        seconds = time.perf_counter() - self._begun.get(number, time.perf_counter())
+        self.say(f"{self._title(number)}: {_ending(cell)} ({seconds:.1f} s)")
+        if self._verbose and cell.record and cell.status == "failed":
+            self.say(cell.record["error"]["traceback"])
+
+    def say(self, line: str) -> None:
+        """Write a line above the bars."""
         if self._quiet:
-            yield Silent()
             return
-        spec = cell.specification
+        with tqdm.external_write_mode(file=sys.stderr):
+            click.echo(line, err=True)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        for bar in self._bars.values():
+            bar.close()
+
+    def _title(self, number: int) -> str:
+        spec = self._cells[number].specification
         names = [spec[key]["name"] for key in ("dataset", "scenario", "strategy")]
-        title = f"[{self._number}/{self._total}] {' '.join(names)} seed {spec['seed']}"
-        begun = time.perf_counter()
-        if sys.stderr.isatty():
-            with tqdm(desc=title, unit=" steps", leave=False, file=sys.stderr) as bar:
-                yield _Bar(bar)
-        else:
-            yield _Lines(title if self._verbose or self._total == 1 else None)
-        click.echo(f"{title}: {_ending(cell)} ({time.perf_counter() - begun:.1f} s)", err=True)
-        if self._verbose and cell.record and cell.record["status"] == "failed":
-            click.echo(cell.record["error"]["traceback"], err=True)
+        return f"[{number + 1}/{len(self._cells)}] {' '.join(names)} seed {spec['seed']}"
 
 
 def _ending(cell: Cell) -> str:
-    if cell.record is None or cell.record["status"] == "failed":
+    if cell.record is None or cell.status == "failed":
         return f"failed: {cell.reason}"
+    resumed = cell.record["provenance"].get("resumed_at")
+    words = "found" if cell.status == "found" else "ok"
     accuracy = cell.record["metrics"]["average_accuracy"]
-    return "ok" if accuracy is None else f"average accuracy {100 * accuracy:.2f} %"
-
-
-class _Bar:
-    """A bar that counts steps and names the last row's mean accuracy."""
-
-    def __init__(self, bar: tqdm[NoReturn]) -> None:
-        self._bar = bar
-
-    def step(self) -> None:
-        self._bar.update()
-
-    def experience(self, learnt: int, of: int, row: Row) -> None:
-        self._bar.set_postfix_str(_words(learnt, of, row))
-
-
-class _Lines(Silent):
-    """A line per experience."""
-
-    def __init__(self, title: str | None) -> None:
-        self._title = title
-
-    def experience(self, learnt: int, of: int, row: Row) -> None:
-        if self._title and learnt:
-            click.echo(f"{self._title}: {_words(learnt, of, row)}", err=True)
+    if accuracy is not None:
+        words = f"average accuracy {100 * accuracy:.2f} %"
+    if cell.status == "found":
+        return f"{words}, made by another process"
+    return words + (f", resumed after experience {resumed[-1]['experience']}" if resumed else "")
 
 
 def _words(learnt: int, of: int, row: Row) -> str:

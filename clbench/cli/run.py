@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from clbench.assignments import parse_assignment, parse_seeds
-from clbench.cli.options import complete, load_plugins, plugin_option
+from clbench.cli.options import (
+    complete,
+    complete_configuration,
+    execution_options,
+    import_torch,
+    load_plugins,
+    table_width,
+)
+from clbench.cli.sweeping import run_all
 from clbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from clbench.grid import Cell, Request
-    from clbench.runner import Execution
+    from clbench.configuration import Configuration, Grid
 
-_NAMED = ("order", "init", "train", "memory")
+
+def _use(context: click.Context, _: click.Parameter, name: str | None) -> Configuration | None:
+    """Load the configuration, whose own settings of a call are defaults to the environment and what is typed."""
+    if name is None or context.resilient_parsing:
+        return None
+    from clbench.configuration import load
+
+    configuration = load(name)
+    context.default_map = dict(configuration.running)
+    return configuration
 
 
 @click.command("run")
@@ -24,7 +40,6 @@ _NAMED = ("order", "init", "train", "memory")
     "--scenario",
     "scenarios",
     multiple=True,
-    required=True,
     metavar="NAME",
     shell_complete=complete("scenarios"),
     help="Scenario; repeatable. See `clbench list scenarios`.",
@@ -33,7 +48,6 @@ _NAMED = ("order", "init", "train", "memory")
     "--strategy",
     "strategies",
     multiple=True,
-    required=True,
     metavar="NAME",
     shell_complete=complete("strategies"),
     help="Strategy; repeatable. A name, or my.py:MyMethod.",
@@ -42,13 +56,27 @@ _NAMED = ("order", "init", "train", "memory")
     "--dataset",
     "datasets",
     multiple=True,
-    default=("digits",),
-    show_default=True,
     metavar="NAME",
     shell_complete=complete("datasets"),
-    help="Dataset; repeatable. Also npz:FILE and folder:DIR|ZIP.",
+    help="Dataset; repeatable. Also npz:FILE and folder:DIR|ZIP.  [default: digits]",
 )
-@click.option("--seeds", metavar="0-4", help="Seeds, as 0-4 or 0,2,5-7.  [default: 0]")
+@click.option(
+    "--config",
+    "configuration",
+    metavar="NAME|FILE.toml",
+    is_eager=True,
+    callback=_use,
+    shell_complete=complete_configuration,
+    help="Run the grids of a configuration (`clbench list configs`) or of your own file; --scenario"
+    " and --strategy then select among its own, all other options win over it.",
+)
+@click.option(
+    "--seeds",
+    metavar="0-4",
+    envvar="CLBENCH_SEEDS",
+    show_envvar=True,
+    help="Seeds, as 0-4 or 0,2,5-7.  [default: 0]",
+)
 @click.option("--seed", "seed", metavar="N", help="A single seed.")
 @click.option("--order-seeds", metavar="0-4", help="Seeds of class order and splits, crossed.")
 @click.option("--init-seeds", metavar="0-4", help="Seeds of initialisation, crossed.")
@@ -70,46 +98,43 @@ _NAMED = ("order", "init", "train", "memory")
     metavar="KEY=VALUE",
     help="Scenario option as TOML value, for every scenario that has it; NAME.KEY=VALUE for one.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
-    "--threads",
+    "--eval-every",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="CPU threads of a run; recorded, since other counts give other bits.",
+    metavar="STEPS",
+    help="Evaluate while learning, too, every so many steps; adds the any-time metrics.",
 )
 @click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Results folder.",
+    "--eval-samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Test samples of each task for --eval-every.  [default: all]",
 )
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Data folder.  [env: CLBENCH_DATA]"
-)
-@plugin_option
+@execution_options
 @click.option("--force", is_flag=True, help="Run again what is already there.")
 @click.option("--dry-run", is_flag=True, help="Check everything, run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array instead of tables.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Tracebacks and every experience on stderr.")
 def run_command(**given: Any) -> int:
     """Run strategies on scenarios and print what they reached.
 
     A run whose result is there is not run again, so a second call finishes what the first began.
     """
-    load_plugins(given["plugins"])
+    import_torch()
     from clbench import results
+    from clbench.configuration import Configuration
+    from clbench.expansion import expand
     from clbench.grid import build
     from clbench.runner import Execution, choose_device
 
-    request = _request(given)
-    execution = Execution(choose_device(given["device"]), request.data_dir, given["threads"])
-    cells = build(request, given["results"], given["force"])
+    configuration = given["configuration"] or Configuration()
+    given["plugins"] = (*configuration.plugins, *given["plugins"])
+    load_plugins(given["plugins"])
+    requests = expand(configuration, _typed(given))
+    execution = Execution(choose_device(given["device"]), given["data_dir"], given["threads"])
+    cells = build(requests, given["results"], given["data_dir"], given["force"])
     if not given["dry_run"]:
         results.check_writable(given["results"])
-        _run_all(cells, execution, given)
+        run_all(cells, execution, given)
     if given["as_json"]:
         click.echo(json.dumps([cell.summary() for cell in cells], indent=1, ensure_ascii=False))
     elif given["dry_run"]:
@@ -118,43 +143,37 @@ def run_command(**given: Any) -> int:
     else:
         from clbench.present import tables
 
-        click.echo(tables(cells))
+        click.echo(tables(cells, table_width()))
     return 1 if any(cell.status == "failed" for cell in cells) else 0
 
 
-def _request(given: dict[str, Any]) -> Request:
-    from clbench.grid import Request
+def _typed(given: dict[str, Any]) -> Grid:
+    """Return what the command line and the environment say of the grids."""
+    from clbench.configuration import Grid
 
-    if given["seed"] is not None and given["seeds"] is not None:
+    said: dict[str, Any] = {
+        "scenario": list(given["scenarios"]),
+        "strategy": list(given["strategies"]),
+        "dataset": list(given["datasets"]),
+        "options": dict(parse_assignment(text, "-S") for text in given["options"]),
+        "hyper_parameters": dict(
+            parse_assignment(text, "-s") for text in given["hyper_parameters"]
+        ),
+        "seeds": _seeds(given),
+        "eval_every": given["eval_every"],
+        "eval_samples": given["eval_samples"],
+    }
+    for key in ("order_seeds", "init_seeds", "train_seeds", "memory_seeds"):
+        if given[key] is not None:
+            said[key] = parse_seeds(given[key], f"--{key.replace('_', '-')}")
+    return Grid.parse({key: value for key, value in said.items() if value}, "the command line")
+
+
+def _seeds(given: dict[str, Any]) -> list[int] | None:
+    """Return the seeds of ``--seed``, else of ``--seeds`` or the environment; None if there are none."""
+    if given["seed"] is None:
+        return None if given["seeds"] is None else parse_seeds(given["seeds"])
+    source = click.get_current_context().get_parameter_source("seeds")
+    if source is ParameterSource.COMMANDLINE:
         raise UsageError("give --seed or --seeds, not both")
-    typed = given["seed"] or given["seeds"] or "0"
-    named = {name: given[f"{name}_seeds"] for name in _NAMED}
-    return Request(
-        datasets=given["datasets"],
-        scenarios=given["scenarios"],
-        strategies=given["strategies"],
-        seeds=parse_seeds(typed, "--seed" if given["seed"] else "--seeds"),
-        options=[parse_assignment(text, "-S") for text in given["options"]],
-        hyper_parameters=[parse_assignment(text, "-s") for text in given["hyper_parameters"]],
-        named_seeds={
-            name: parse_seeds(text, f"--{name}-seeds") for name, text in named.items() if text
-        },
-        data_dir=given["data_dir"],
-    )
-
-
-def _run_all(cells: list[Cell], execution: Execution, given: dict[str, Any]) -> None:
-    """Run every planned cell and store its record as soon as it is there."""
-    from clbench import results
-    from clbench.cli.progress import Display
-    from clbench.runner import run_one
-
-    planned = [cell for cell in cells if cell.status == "planned"]
-    display = Display(cells, quiet=given["quiet"], verbose=given["verbose"])
-    for cell in planned:
-        with display.run(cell) as progress:
-            cell.record = run_one(cell.specification, execution, progress)
-            cell.status = cell.record["status"]
-            if cell.status == "failed":
-                cell.reason = " ".join(cell.record["error"]["message"].split())
-            results.write(cell.path, cell.record, given["results"])
+    return parse_seeds(given["seed"], "--seed")

@@ -28,7 +28,17 @@ def results(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.json"))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["list"],
+        ["list", "configs", "--json"],
+        ["show", "config", "hsu2018-split-mnist"],
+        ["--version"],
+    ],
+)
 def test_help_and_list_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     code = (
         "import sys; from clbench.cli import main; code = main(sys.argv[1:]);"
@@ -46,26 +56,35 @@ def test_help_and_list_import_nothing_heavy(arguments: list[str], tmp_path: Path
     assert done.stdout
 
 
-def test_completion_knows_names_without_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("typed", "completion"),
+    [
+        ("--strategy ne", "plain,nearest"),
+        ("--config hsu", "plain,hsu2018-split-mnist"),
+        ("--config ./my", "file,./my"),
+    ],
+)
+def test_completion_knows_names_without_torch(typed: str, completion: str, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "_CLBENCH_COMPLETE": "bash_complete",
-        "COMP_WORDS": "clbench run --strategy ne",
+        "COMP_WORDS": f"clbench run {typed}",
         "COMP_CWORD": "3",
     }
     script = Path(sys.executable).with_name("clbench")
     done = subprocess.run(
         [script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert "nearest" in done.stdout
+    assert completion in done.stdout.split()
 
 
 def test_run_end_to_end(tmp_path: Path) -> None:
     """One result with the fixed keys, a readable table on stdout, progress on stderr."""
     done = clbench(*QUICK[:-1], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "average accuracy" in done.stdout
+    assert "average_accuracy: mean of R[T,j]" in done.stdout
     assert "forgetting" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
     assert "Protocol: single head" in done.stdout
     assert "after 5" in done.stdout
     assert "experience 5/5" in done.stderr
@@ -163,9 +182,13 @@ def test_a_damaged_result_is_run_again(tmp_path: Path) -> None:
         (["-S", "boundaries=false"], "boundaries=false needs online=true"),
         (["-S", "validation=1.5"], "validation must be less than 1"),
         (["-s", "nearest.memory_size=3", "--strategy", "nearest"], "at least 10 is allowed"),
+        (["--strategy", "smooth.py"], "write smooth.py:CLASS"),
         (["--seeds", "4-0"], "--seeds"),
+        (["--seeds", ""], "--seeds takes numbers and ranges such as 0-4 or 0,2,5-7, not ''"),
+        (["--init-seeds", ""], "--init-seeds takes numbers and ranges"),
         (["--seed", "0", "--seeds", "1"], "not both"),
         (["--device", "tpu9"], "try auto or cpu"),
+        (["--config", "hsu2018-split-mnits"], "Did you mean 'hsu2018-split-mnist'?"),
         (["--plugin", "missing.py"], "does not exist"),
         (["--plugin", "no_such_module"], "cannot be imported"),
         (["--dataset", "npz"], "needs FILE behind a colon"),
@@ -188,6 +211,17 @@ def test_wrong_usage_exits_2_and_writes_nothing(
     assert "Traceback" not in said.err
     assert not said.out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [([], "--scenario"), (["--strategy", "nearest"], "--scenario"), (RUN[1:], "--strategy")],
+)
+def test_scenario_and_strategy_are_required_without_a_configuration(
+    given: list[str], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *given]) == 2
+    assert f"give {missing}, or --config" in capsys.readouterr().err
 
 
 def test_missing_data_exits_1_and_names_the_folder(
@@ -319,7 +353,7 @@ def test_a_broken_plugin_breaks_only_itself(
 def test_list_json_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert set(listed) == {"scenarios", "strategies", "datasets", "metrics"}
+    assert set(listed) == {"scenarios", "strategies", "datasets", "metrics", "configs"}
     assert all(row["summary"] for rows in listed.values() for row in rows)
     for strategy in [row["name"] for row in listed["strategies"]]:
         assert main(["show", "strategy", strategy]) == 0
@@ -342,9 +376,9 @@ def test_spaces_of_spelling_do_not_change_the_run(
     from clbench.grid import Request, build
 
     def path(*settings: str) -> Path:
-        given = [parse_assignment(s, "-s") for s in settings]
-        request = Request(["digits"], ["class-incremental"], ["finetune"], hyper_parameters=given)
-        return build(request, tmp_path)[0].path
+        given = dict(parse_assignment(s, "-s") for s in settings)
+        request = Request("digits", "class-incremental", "finetune", hyper_parameters=given)
+        return build([request], tmp_path)[0].path
 
     assert path("lr=1") == path("lr=1.0")
     assert path("epochs=10") == path()
@@ -415,14 +449,16 @@ def test_a_strategy_cannot_change_the_test_set(tmp_path: Path) -> None:
     import torch
 
     from clbench.evaluator import Outcome, run_stream
-    from clbench.runner import Execution, _prepare, specify
+    from clbench.specify import prepare, specify
+    from clbench.stream import Stream
 
     file = tmp_path / "vandals.py"
     file.write_text(BROKEN, "utf-8")
     specification, _ = specify(
         dataset="digits", scenario="domain-incremental", strategy=f"{file}:Vandal"
     )
-    stream, strategy = _prepare(specification, Execution())
+    stream, strategy = prepare(specification)
+    assert isinstance(stream, Stream)
     before = stream.test_set(5).x.clone()
     run_stream(stream, strategy, Outcome())
     assert torch.equal(stream.test_set(5).x, before)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, ValidationError, field_validator
 
 from clbench.errors import UsageError
-from clbench.parameters import Fraction, NaturalInt, Parameters, PositiveFloat, PositiveInt
+from clbench.parameters import LATER, Fraction, NaturalInt, Parameters, PositiveFloat, PositiveInt
 
 
 class Sample(Parameters):
@@ -102,6 +102,21 @@ def test_empty_list_is_refused() -> None:
     assert refusal(hidden=[]) == "strategy 'sample': hidden must have at least 1 item, not []."
 
 
+@pytest.mark.parametrize(
+    ("values", "hinted"),
+    [
+        ({"lr": [0.1, 0.2]}, True),
+        ({"optimizer": ["adam", "sgd"]}, True),
+        ({"hidden": []}, False),
+        ({"hidden": [64, 0]}, False),
+        ({"order": ["random"]}, False),
+        ({"lr": "fast"}, False),
+    ],
+)
+def test_a_list_in_place_of_a_value_points_to_vary(values: dict[str, Any], hinted: bool) -> None:
+    assert ("[vary]" in refusal(**values)) == hinted
+
+
 def test_a_validators_own_sentence_and_a_missing_value_read_well() -> None:
     class Strange(Parameters):
         size: int
@@ -171,3 +186,22 @@ def test_table() -> None:
         "order": "shuffled",
         "kind": "only",
     }
+
+
+class Grown(Sample):
+    """A field came later."""
+
+    dropout: float = Field(0.0, json_schema_extra=LATER)
+
+
+def test_a_later_field_leaves_specifications_as_they_were_until_it_is_used() -> None:
+    assert Grown.parse({}, "x").specified() == Sample.parse({}, "x").specified()
+    assert Grown.parse({"dropout": 0.0}, "x").specified() == Sample.parse({}, "x").specified()
+    used = Grown.parse({"dropout": 0.5}, "x").specified()
+    assert used == Sample.parse({}, "x").specified() | {"dropout": 0.5}
+    assert Grown.parse(used, "x").dropout == 0.5
+
+
+def test_the_word_none_stands_for_null_where_that_is_allowed() -> None:
+    assert Sample.parse({"angles": "none"}, "x").angles is None
+    assert "epochs must" in refusal(epochs="none")

@@ -9,6 +9,7 @@ import pytest
 
 from clbench import results
 from clbench.errors import ResultsError
+from clbench.metrics import METRICS
 from clbench.specification import canonical, result_path, run_hash
 
 SPECIFICATION: dict[str, Any] = {
@@ -21,7 +22,8 @@ SPECIFICATION: dict[str, Any] = {
 RECORD: dict[str, Any] = dict.fromkeys(results.KEYS, None) | {
     "status": "ok",
     "matrix": [[None], [0.5]],
-    "metrics": {"average_accuracy": 0.5},
+    "metrics": dict.fromkeys(METRICS) | {"average_accuracy": 0.5},
+    "budget": dict.fromkeys(results.BUDGET, 1),
 }
 
 
@@ -59,12 +61,12 @@ def test_round_trip_with_non_finite_numbers_as_null(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.json"
     results.write(
         path,
-        RECORD | {"metrics": {"average_accuracy": 1.5, "x": math.inf, "y": math.nan}},
+        RECORD | {"metrics": RECORD["metrics"] | {"x": math.inf, "y": math.nan}},
         tmp_path,
     )
     read = results.read(path)
     assert read is not None
-    assert read["metrics"] == {"average_accuracy": 1.5, "x": None, "y": None}
+    assert read["metrics"] == RECORD["metrics"] | {"x": None, "y": None}
     assert list((tmp_path / results.WORK).iterdir()) == []
     assert list(results.files(tmp_path)) == [path]
 
@@ -87,11 +89,21 @@ def test_a_failed_write_leaves_the_old_result(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"status": "ok"}', "\x00\xff", json.dumps(RECORD | {"metrics": {}})]
+    "text", ["", "{", "[]", '{"status": "ok"}', "\x00\xff", json.dumps(RECORD | {"metrics": []})]
 )
 def test_damaged_files_are_no_results(tmp_path: Path, text: str) -> None:
     path = tmp_path / "b.json"
     path.write_text(text, "utf-8")
+    assert results.read(path) is None
+
+
+@pytest.mark.parametrize(("part", "key"), [("metrics", "forgetting"), ("budget", "working_bytes")])
+def test_what_an_older_version_stored_is_not_enough(tmp_path: Path, part: str, key: str) -> None:
+    path = tmp_path / "b.json"
+    results.write(path, RECORD, tmp_path)
+    assert results.read(path) == RECORD
+    older = {name: value for name, value in RECORD[part].items() if name != key}
+    results.write(path, RECORD | {part: older}, tmp_path)
     assert results.read(path) is None
 
 

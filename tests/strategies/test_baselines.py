@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clbench.gradient import GradientStrategy
+from clbench.errors import UsageError
+from clbench.gradient import Batch, GradientStrategy
 from clbench.networks import make_network
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
@@ -39,6 +40,19 @@ def learnt(name: str, stream: Stream, experiences: int | None = None, **hyper: A
         for experience in stream.deliver(index):
             strategy.learn(experience)
     return strategy
+
+
+def record_batches(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """Return a list that fills with what each step from now on learns from."""
+    batches: list[Batch] = []
+    step = GradientStrategy.step
+
+    def recorded(self: GradientStrategy, batch: Batch) -> None:
+        batches.append(batch)
+        step(self, batch)
+
+    monkeypatch.setattr(GradientStrategy, "step", recorded)
+    return batches
 
 
 # Finetune.
@@ -137,6 +151,49 @@ def test_replay_offers_each_sample_to_its_memory_once(online: bool) -> None:
     strategy = learnt("replay", stream_of("class-incremental", online=online))
     assert strategy.memory is not None
     assert strategy.memory.offered == 48
+
+
+@pytest.mark.parametrize("samples", [24, 7])
+def test_naive_rehearsal_shuffles_the_repeated_memory_into_the_data(
+    samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = stream_of("class-incremental", samples=samples)
+    hyper = {"mixing": "data", "memory_size": 10, "epochs": 2, "batch_size": 5}
+    strategy = learnt("replay", stream, 1, **hyper)
+    assert strategy.memory is not None
+    memory = strategy.memory.x.flatten(1)
+    steps = record_batches(monkeypatch)
+    (experience,) = stream.deliver(1)
+    strategy.learn(experience)
+    times = max(1, samples // len(memory))
+    expected = torch.cat([experience.x.flatten(1), memory.repeat(times, 1)])
+    seen = torch.cat([batch.x for batch in steps]).flatten(1)
+    for passed in torch.split(seen, len(expected)):  # each of the two passes has all of it
+        rows = stream.info.normalise(expected.view(-1, *stream.info.shape)).flatten(1)
+        assert sorted(passed.tolist()) == sorted(rows.tolist())
+    assert len(steps[0]) == 5  # and not in the data's order
+    assert not torch.equal(seen[: len(experience)], rows[: len(experience)])
+
+
+def test_naive_rehearsal_is_refused_online() -> None:
+    stream = stream_of("class-incremental", online=True)
+    with pytest.raises(UsageError, match="mixing=data needs all samples"):
+        make("replay", stream.info, mixing="data").check(stream.info)
+
+
+def test_noise_is_added_to_training_images_only_and_drawn_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = stream_of("class-incremental")
+    steps = record_batches(monkeypatch)
+    strategy = learnt("replay", stream, 1, noise=0.5, epochs=2, batch_size=24)
+    (experience,) = stream.deliver(0)
+    clean = stream.info.normalise(experience.x)
+    distance = torch.stack([torch.cdist(b.x.flatten(1), clean.flatten(1)).amin(1) for b in steps])
+    assert 0.3 < (distance**2).mean() ** 0.5 / clean[0].numel() ** 0.5 < 0.6
+    assert not torch.equal(steps[0].x.sum(), steps[1].x.sum())
+    x = experience.x[:4]
+    assert torch.equal(strategy.predict(x, None), strategy.predict(x, None))
 
 
 # Joint.

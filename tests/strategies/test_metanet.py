@@ -19,7 +19,7 @@ from torch.nn import functional
 from clbench.episodes import draw_pairs
 from clbench.evaluator import Outcome, run_stream
 from clbench.meta_gradients import ScalarGenerator, SequenceGenerator, coordinate, features
-from clbench.runner import Execution, _prepare, specify
+from clbench.specify import prepare, specify
 from clbench.stream import Stream
 
 INPUTS, UNITS = 12, 5
@@ -242,7 +242,8 @@ def prepared(scenario: str, **hyper: object) -> tuple[Stream, MetaNet]:
         strategy="metanet",
         hyper_parameters={"lr": 0.003, "temperature": 0.1, **hyper},
     )
-    stream, strategy = _prepare(specification, Execution())
+    stream, strategy = prepare(specification)
+    assert isinstance(stream, Stream)
     assert isinstance(strategy, MetaNet)
     return stream, strategy
 

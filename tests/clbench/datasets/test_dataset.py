@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from clbench.dataset import Arrays, Dataset, assemble, cache_folder, data_folder, load
+from clbench.dataset import Arrays, Dataset, assemble, cache_folder, load
 from clbench.datasets.digits import Digits
-from clbench.datasets.mnist import MNIST
 from clbench.errors import DataError, UsageError
 
 GENERATOR = np.random.default_rng(0)
@@ -155,13 +153,6 @@ def test_wrong_names(name: str, words: list[str]) -> None:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty cache folder that does not exist yet."""
-    monkeypatch.setenv("CLBENCH_CACHE", str(tmp_path / "deep" / "cache"))
-    return tmp_path / "deep" / "cache"
-
-
-@pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that grows whenever digits are read."""
     calls: list[str] = []
@@ -216,71 +207,3 @@ def test_another_version_of_the_reader_reads_anew(
     monkeypatch.setattr(Digits, "version", 99)
     load("digits")
     assert len(reads) == len(list(cache.iterdir())) == 2
-
-
-# MNIST.
-
-
-def write_idx(path: Path, array: np.ndarray[Any, Any]) -> None:
-    """Write an IDX file, as LeCun's."""
-    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
-
-
-def small_mnist(folder: Path) -> Path:
-    """Write 20 training and 10 test images where torchvision looks for them."""
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for split, count in (("train", 20), ("t10k", 10)):
-        images = GENERATOR.integers(0, 256, (count, 28, 28))
-        write_idx(raw / f"{split}-images-idx3-ubyte", images)
-        write_idx(raw / f"{split}-labels-idx1-ubyte", np.arange(count) % 10)
-    return raw
-
-
-def test_mnist_is_read_from_the_data_directory(tmp_path: Path, cache: Path) -> None:
-    small_mnist(tmp_path)
-    data = load("mnist", tmp_path)
-    assert data.x_train.shape == (20, 1, 28, 28)
-    assert data.y_test.tolist() == list(range(10))
-    assert (data.mean, data.std) == ((0.1307,), (0.3081,))
-    assert same(load("mnist", tmp_path), data)
-    assert [path.name for path in tmp_path.iterdir() if path != cache.parent] == ["MNIST"]
-
-
-def test_damaged_mnist_is_a_clear_error(tmp_path: Path) -> None:
-    raw = small_mnist(tmp_path)
-    (raw / "train-images-idx3-ubyte").write_bytes(b"\x00\x00\x08\x03nothing")
-    with pytest.raises(DataError, match="damaged") as caught:
-        load("mnist", tmp_path)
-    assert str(raw) in str(caught.value)
-
-
-def test_missing_mnist_without_a_network_names_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from torchvision import datasets
-
-    def unreachable(self: Any) -> None:
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(datasets.MNIST, "download", unreachable)
-    with pytest.raises(DataError) as caught:
-        load("mnist", tmp_path / "empty")
-    sentence = str(caught.value)
-    assert str(tmp_path / "empty") in sentence
-    assert all(word in sentence for word in ("no route to host", "--data-dir", "CLBENCH_DATA"))
-    assert "\n" not in sentence
-
-
-def test_real_mnist() -> None:
-    folder = data_folder(None)
-    if not all(path.is_file() for path in MNIST(None, folder)._paths()):
-        pytest.skip(f"MNIST is not in {folder}; point CLBENCH_DATA to it")
-    data = load("mnist")
-    assert data.x_train.shape == (60_000, 1, 28, 28)
-    assert data.x_test.shape == (10_000, 1, 28, 28)
-    assert data.y_train[:5].tolist() == [5, 0, 4, 1, 9]
-    pixels = data.x_train.double() / 255
-    assert float(pixels.mean()) == pytest.approx(data.mean[0], abs=1e-4)
-    assert float(pixels.std()) == pytest.approx(data.std[0], abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,33 @@ def test_a_changed_folder_is_read_anew(tmp_path: Path) -> None:
     assert before.hash != after.hash
 
 
+def test_a_class_of_one_image_is_enough(layout: Layout) -> None:
+    files = {name: body for name, body in valid().items() if name != "train/bee/1.png"}
+    data = load(layout(files))
+    assert data.y_train.tolist() == [0, 0, 1]
+    assert data.y_test.tolist() == [0, 1]
+
+
+def test_more_images_than_a_thread_takes_keep_their_order(layout: Layout) -> None:
+    more = {f"train/ant/x{i:03}.png": picture(i) for i in range(200)}
+    data = load(layout(valid() | more))
+    assert corner(data)[:202] == [0, 1, *range(200)]
+
+
+def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    name = save_folder(tmp_path / "images", valid())
+    with open(os.fsencode(tmp_path / "images/train/bee") + b"/\xff.png", "wb") as file:  # noqa: PTH123
+        file.write(picture(9))
+    assert len(load(name).x_train) == 5
+
+
+def test_links_to_images_are_images_and_dangling_ones_are_not(tmp_path: Path) -> None:
+    name = save_folder(tmp_path / "images", valid())
+    (tmp_path / "images/train/bee/7.png").symlink_to(tmp_path / "images/train/bee/1.png")
+    (tmp_path / "images/train/bee/8.png").symlink_to(tmp_path / "nowhere.png")
+    assert corner(load(name)) == [0, 1, 20, 21, 21, 100, 120]
+
+
 # What is refused.
 
 
@@ -179,8 +207,25 @@ def test_images_of_several_sizes(layout: Layout) -> None:
 
 def test_test_images_of_another_size(layout: Layout) -> None:
     files = {n: picture(size=(6, 4)) if n.startswith("test") else c for n, c in valid().items()}
-    with pytest.raises(DataError, match="must agree"):
-        load(layout(files))
+    sentence = refusal(layout(files))
+    assert all(word in sentence for word in ("train/ant/0.png", "test/ant/0.png", "one size first"))
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("png", np.uint16), ("tiff", np.float32)])
+def test_images_of_more_than_8_bits(layout: Layout, kind: str, dtype: type[np.generic]) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, 5), 300, dtype)).save(buffer, kind)
+    sentence = refusal(layout(valid() | {f"train/bee/9.{kind}": buffer.getvalue()}))
+    assert all(word in sentence for word in (f"train/bee/9.{kind}", "8-bit grey or RGB"))
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(folder: object) -> None:
+        raise PermissionError("permission denied")
+
+    name = save_folder(tmp_path / "images", valid())
+    monkeypatch.setattr(os, "scandir", denied)
+    assert "permission denied" in refusal(name)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", picture()[:40], picture()[:-20]])

@@ -1,0 +1,55 @@
+"""What a run has cost: time, steps, samples, memory."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+
+from clbench.evaluator import Outcome
+from clbench.strategy import Strategy
+
+
+def budget(strategy: Strategy | None, outcome: Outcome, device: str) -> dict[str, Any]:
+    """Return seconds, steps, samples, parameters and bytes; zeros where a run failed before its first row.
+
+    ``peak_process_bytes`` is the most the process has held so far, earlier runs of the same process included (None on
+    a system that does not tell); ``peak_device_bytes`` is CUDA's peak since the run began, None on other devices.
+    """
+    spent: dict[str, Any] = {
+        "train_seconds": round(outcome.train_seconds, 4),
+        "eval_seconds": round(outcome.eval_seconds, 4),
+        "steps": 0,
+        "samples_seen": 0,
+        "memory_examples": 0,
+        "memory_bytes": 0,
+        "working_bytes": 0,
+        "parameters": 0,
+    }
+    if strategy is not None and outcome.matrix:
+        spent["steps"] = strategy.effort.steps
+        spent["samples_seen"] = strategy.effort.samples_seen
+        spent["memory_examples"] = len(strategy.memory) if strategy.memory is not None else 0
+        spent["memory_bytes"] = strategy.memory_bytes()
+        spent["working_bytes"] = strategy.working_bytes()
+        spent["parameters"] = strategy.parameter_count()
+    spent["peak_process_bytes"] = _peak_process_bytes()
+    cuda = torch.device(device).type == "cuda"
+    spent["peak_device_bytes"] = torch.cuda.max_memory_allocated(device) if cuda else None
+    return spent
+
+
+def start_counting(device: str) -> None:
+    """Let the device's peak begin here."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_process_bytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

@@ -1,0 +1,168 @@
+"""The evaluator of a plan of episodes: lets a strategy meta-train, and asks it the test episodes.
+
+A plan of episodes is a stream of one task: the matrix is [[null], [mean accuracy over the test episodes]].
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from statistics import fmean
+from weakref import WeakMethod
+
+import torch
+from torch import Tensor
+
+from clbench.episode_sampler import EpisodeBatch
+from clbench.episode_stream import EpisodeStream
+from clbench.errors import ClbenchError, NonFiniteLossError
+from clbench.evaluator import Clock, Outcome, Progress, Silent
+from clbench.statistics import mean_interval
+from clbench.strategy import Strategy
+
+SAVE_EVERY = 120.0
+"""Seconds of meta-training between two checkpoints."""
+
+
+def _nothing() -> None:
+    pass
+
+
+def _call(method: WeakMethod[Callable[[], None]]) -> None:
+    living = method()
+    if living is not None:
+        living()
+
+
+def run_episodes(
+    stream: EpisodeStream,
+    strategy: Strategy,
+    outcome: Outcome,
+    progress: Progress | None = None,
+    save: Callable[[], None] = _nothing,
+) -> None:
+    """Let the strategy meta-train, if it does, and fill the matrix.
+
+    Args:
+        stream: The episodes.
+        strategy: Set up for ``stream.info`` already, and restored if meta-training has begun.
+        outcome: Filled as the run goes on; meta-training goes on where it says.
+        progress: Told of every step, point of the learning curve and the result.
+        save: Called every two minutes of meta-training and at its end, off the clock.
+
+    Raises:
+        NonFiniteLossError: A loss became NaN or infinite; found at the next point of the learning curve.
+        ClbenchError: Answers are NaN or of a wrong shape.
+    """
+    progress = progress or Silent()
+    clock = Clock(stream.info.device)
+    strategy.on_step = progress.step
+    outcome.matrix = [[None]]
+    if strategy.meta_trained:
+        _MetaTraining(stream, strategy, outcome, progress, clock, save).run()
+    accuracies = _ask(strategy, stream.test_episodes())
+    accuracy = fmean(accuracies)
+    outcome.matrix.append([accuracy])
+    outcome.spread = {"ci95": mean_interval(accuracies)[1], "episodes": len(accuracies)}
+    outcome.eval_seconds += clock.lap()
+    progress.experience(1, 1, [accuracy])
+
+
+def _ask(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[float]:
+    """Return the accuracy of every episode, with one synchronisation."""
+    hits: list[Tensor] = []
+    broken: list[Tensor] = []
+    queries = 1
+    for batch in batches:
+        logits = strategy.answer(batch.episodes).detach()
+        shape = (*batch.targets.shape, batch.episodes.info.classes)
+        if logits.shape != shape:
+            raise ClbenchError(
+                f"answer must return logits [E, Q, N] = {shape}, not {tuple(logits.shape)}"
+            )
+        hits.append((logits.argmax(2) == batch.targets).sum(1))
+        broken.append(logits.isnan().any().long().view(1))
+        queries = batch.targets.shape[1]
+    *counts, nan = torch.cat([*hits, torch.cat(broken).sum(0, keepdim=True)]).tolist()
+    if nan:
+        raise ClbenchError("answers to episodes became NaN")
+    return [count / queries for count in counts]
+
+
+class _MetaTraining:
+    """Meta-training with its learning curve and its checkpoints."""
+
+    def __init__(
+        self,
+        stream: EpisodeStream,
+        strategy: Strategy,
+        outcome: Outcome,
+        progress: Progress,
+        clock: Clock,
+        save: Callable[[], None],
+    ) -> None:
+        self._stream, self._strategy, self._outcome = stream, strategy, outcome
+        self._progress, self._clock, self._save = progress, clock, save
+        self._episodes = stream.training()
+        if outcome.training is not None:
+            self._episodes.load_state_dict(outcome.training)
+        between = WeakMethod(self._between)  # no test image hangs on what a strategy is given
+        self._episodes.between = lambda: _call(between)
+        self._every = -(-stream.options.episodes // stream.options.curve)
+        self._next = (self._episodes.drawn // self._every + 1) * self._every if self._every else 0
+        self._steps = strategy.effort.steps
+        self._saved = time.monotonic()
+
+    def run(self) -> None:
+        """Let the strategy learn from all episodes that are left."""
+        self._strategy.meta_train(self._episodes)
+        self._pause()
+        self._check_losses()
+        self._write()
+        if self._outcome.best is not None:
+            self._strategy.load_state_dict(self._outcome.best)
+
+    def _between(self) -> None:
+        """Look, between two batches, whether it is time for a point of the curve or a checkpoint."""
+        drawn = self._episodes.drawn
+        if drawn >= min(self._next, self._episodes.length):
+            self._pause()
+            self._next = (drawn // self._every + 1) * self._every
+            self._check_losses()
+            self._add_point()
+            self._outcome.eval_seconds += self._clock.lap()
+        if time.monotonic() - self._saved >= SAVE_EVERY:
+            self._pause()
+            self._write()
+
+    def _pause(self) -> None:
+        self._outcome.train_seconds += self._clock.lap()
+
+    def _add_point(self) -> None:
+        if not len(self._stream.plan.validation):
+            return
+        accuracies = _ask(self._strategy, self._stream.curve_episodes())
+        accuracy = fmean(accuracies)
+        before = [point["accuracy"] for point in self._outcome.curve]
+        if self._stream.options.keep == "best" and accuracy > max(before, default=-1.0):
+            self._outcome.best = deepcopy(self._strategy.state_dict())
+        self._outcome.curve.append(
+            {
+                "episodes": self._episodes.drawn,
+                "train_seconds": round(self._outcome.train_seconds, 4),
+                "accuracy": accuracy,
+            }
+        )
+        self._progress.experience(0, 1, [accuracy])
+
+    def _check_losses(self) -> None:
+        step = self._strategy.first_bad_step()
+        if step is not None and int(step) >= 0:
+            raise NonFiniteLossError(experience=0, step=self._steps + int(step))
+
+    def _write(self) -> None:
+        self._outcome.training = self._episodes.state_dict()
+        self._save()
+        self._saved = time.monotonic()
+        self._clock.lap()

@@ -1,0 +1,135 @@
+"""Drawing batches of episodes on a device, seeded, with fixed shapes and without a synchronisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clbench.episodes import Pool
+from clbench.errors import UsageError
+from clbench.scenario import Indices
+from clbench.seeds import numpy_generator
+from clbench.stream import Experience, StreamInfo
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """E episodes of one shape: N ways, S = N·K support samples and Q query samples, each set in a random order."""
+
+    info: StreamInfo
+    """Of the stream; its ``classes`` are the N ways of these episodes."""
+    support: Tensor
+    """[E, S, c, h, w] at stored dtype."""
+    labels: Tensor
+    """[E, S] int64, 0…N−1, dealt to the classes at random in each episode."""
+    query: Tensor
+    """[E, Q, c, h, w] at stored dtype."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def experience(self, index: int) -> Experience:
+        """Return the support set of one episode as a stream's only experience."""
+        labels, device = self.labels[index], self.labels.device
+        drawn = numpy_generator(self.info.seeds.memory, "memory").random(len(labels))
+        priority = torch.from_numpy(drawn)
+        return Experience(
+            index=0,
+            task=None,
+            x=self.support[index],
+            y=labels,
+            mask=torch.ones(self.info.classes, dtype=torch.bool, device=device),
+            group=labels,
+            priority=(priority.float() if device.type == "mps" else priority).to(device),
+        )
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """Episodes with the answers: what a meta-learner takes a step on."""
+
+    episodes: Episodes
+    targets: Tensor
+    """[E, Q] labels of the queries."""
+
+    def __len__(self) -> int:
+        """Return the number of samples, of support and query together."""
+        return self.episodes.labels.numel() + self.targets.numel()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an episode consists of."""
+
+    ways: int
+    shots: int
+    queries: int
+
+
+class Sampler:
+    """Draws episodes of some classes.
+
+    Args:
+        x: [M, c, h, w] images of these classes and no others.
+        label: [M] their classes, 0…k−1.
+        turns: 4 if every rotation by 90 degrees is a class of its own, else 1.
+        device: Where draws are made; that of the generators.
+    """
+
+    def __init__(self, x: Tensor, label: Indices, turns: int, device: torch.device) -> None:
+        self._x, self._turns, self._device = x, turns, device
+        self._least = int(np.bincount(label).min())
+        self._pool = Pool(torch.as_tensor(label, device=device), int(label.max()) + 1)
+
+    def draw(
+        self, count: int, shape: Shape, info: StreamInfo, generator: torch.Generator
+    ) -> EpisodeBatch:
+        """Return ``count`` episodes.
+
+        Raises:
+            UsageError: There are too few classes, or samples of a class, for such a shape.
+        """
+        self._check(shape)
+        originals = len(self._pool.count)
+        keys = torch.rand(count, originals * self._turns, generator=generator, device=self._device)
+        chosen = keys.topk(shape.ways).indices  # in a random order: the place is the label
+        drawn = self._pool.draw(chosen.flatten() % originals, shape.shots, shape.queries, generator)
+        turn = chosen // originals
+        support, labels = self._gather(drawn.support.view(*chosen.shape, -1), turn, generator)
+        query, targets = self._gather(drawn.query.view(*chosen.shape, -1), turn, generator)
+        asked = Episodes(replace(info, classes=shape.ways), support, labels, query)
+        return EpisodeBatch(asked, targets)
+
+    def _gather(
+        self, rows: Tensor, turn: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the images [E, N·k, c, h, w] at ``rows`` [E, N, k] and their labels, in a random order."""
+        episodes, ways, each = rows.shape
+        keys = torch.rand(episodes, ways * each, generator=generator, device=self._device)
+        order = keys.argsort(1)
+        labels = order // each
+        turns = turn.gather(1, labels).to(self._x.device)
+        x = self._x[rows.flatten(1).gather(1, order).to(self._x.device)]
+        return (rotated(x, turns) if self._turns > 1 else x), labels.to(self._x.device)
+
+    def _check(self, shape: Shape) -> None:
+        classes = len(self._pool.count) * self._turns
+        if shape.ways > classes:
+            raise UsageError(f"an episode of {shape.ways} ways needs more than {classes} classes")
+        if shape.shots + shape.queries > self._least:
+            raise UsageError(
+                f"{shape.shots} shots and {shape.queries} queries need more samples of a class"
+                f" than the {self._least} of the smallest one"
+            )
+
+
+def rotated(x: Tensor, turns: Tensor) -> Tensor:
+    """Return square images [E, S, c, n, n], each turned counter-clockwise by 90 degrees ``turns`` [E, S] times."""
+    size = x.shape[-1]
+    pixels = torch.arange(size * size, device=x.device).view(size, size)
+    source = torch.stack([torch.rot90(pixels, times).flatten() for times in range(4)])
+    taken = source[turns][:, :, None].expand(*x.shape[:3], -1)
+    return x.flatten(-2).gather(-1, taken).view(x.shape)

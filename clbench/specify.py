@@ -1,0 +1,199 @@
+"""From names and settings to the full specification of a run, and from that to stream and strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from inspect import isabstract
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clbench.dataset import Dataset, data_folder
+from clbench.dataset import load as load_dataset
+from clbench.episode_plan import EpisodeScenario, plan_episodes
+from clbench.episode_stream import EpisodeStream
+from clbench.errors import ClbenchError, UsageError, about, unknown
+from clbench.evaluator import Anytime
+from clbench.parameters import Parameters
+from clbench.registry import Resolved, resolve
+from clbench.scenario import Labels, Scenario, plan_stream
+from clbench.seeds import Seeds
+from clbench.specification import EVALUATION_VERSION, Specification
+from clbench.strategy import Strategy
+from clbench.stream import Stream
+
+
+@lru_cache(maxsize=4)
+def dataset_of(name: str, data_dir: Path | None) -> Dataset:
+    """Return a dataset, kept for the next run of the same process."""
+    return load_dataset(name, data_dir or data_folder(None))
+
+
+def strategy_class(name: str) -> tuple[type[Strategy], Resolved]:
+    """Return the strategy a name stands for.
+
+    Raises:
+        UsageError: There is none, or it is not a `Strategy`.
+    """
+    found = resolve("strategies", name)
+    if not (isinstance(found.target, type) and issubclass(found.target, Strategy)):
+        raise UsageError(f"{name!r} is not a subclass of clbench.Strategy")
+    if isabstract(found.target):
+        missing = ", ".join(sorted(found.target.__abstractmethods__))
+        raise UsageError(f"strategy {name!r} does not define {missing}")
+    if found.target.meta_trained and found.target.answer is Strategy.answer:
+        raise UsageError(f"strategy {name!r} is meta-trained but does not define answer")
+    return found.target, found
+
+
+def scenario_class(name: str) -> tuple[type[Scenario] | type[EpisodeScenario], Resolved]:
+    """Return the scenario a name stands for.
+
+    Raises:
+        UsageError: There is none, or it is neither a `Scenario` nor an `EpisodeScenario`.
+    """
+    found = resolve("scenarios", name)
+    kinds = (Scenario, EpisodeScenario)
+    if not (isinstance(found.target, type) and issubclass(found.target, kinds)):
+        raise UsageError(f"{name!r} is not a subclass of clbench.Scenario")
+    return found.target, found
+
+
+def specify(
+    *,
+    dataset: str,
+    scenario: str,
+    strategy: str,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    hyper_parameters: Mapping[str, Any] | None = None,
+    seeds: Mapping[str, int] | None = None,
+    anytime: Anytime | None = None,
+    data_dir: Path | None = None,
+) -> tuple[Specification, str | None]:
+    """Return the full specification of a run, and why it must be skipped (None if it need not).
+
+    Args:
+        dataset: Name, as on the command line.
+        scenario: Name.
+        strategy: Name.
+        seed: The run's seed.
+        options: Scenario options that differ from the defaults.
+        hyper_parameters: Hyper-parameters that differ from the defaults.
+        seeds: Named seeds that differ: ``order``, ``init``, ``train``, ``memory``.
+        anytime: Evaluate while learning, too.
+        data_dir: Data directory; None is the usual one.
+
+    Raises:
+        UsageError: A name, option or value is wrong.
+        DataError: The dataset is missing or damaged.
+    """
+    seeds = dict(seeds or {})
+    for name in seeds:
+        if name not in ("order", "init", "train", "memory"):
+            raise UsageError(unknown("named seed", name, ["order", "init", "train", "memory"]))
+    learner, found_learner = strategy_class(strategy)
+    stream_kind, found_stream = scenario_class(scenario)
+    hyper = learner.Parameters.parse(hyper_parameters or {}, f"strategy {strategy!r}")
+    chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
+    data = dataset_of(dataset, data_dir)
+    stream = _stream(stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu")
+    if anytime and isinstance(stream, EpisodeStream):
+        raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
+    specification = {
+        "dataset": {"name": dataset, "hash": data.hash},
+        "scenario": _named(
+            found_stream, stream_kind.version, "options", _resolved(stream, learner)
+        ),
+        "strategy": _named(found_learner, learner.version, "hyper_parameters", hyper),
+        "seed": seed,
+        "protocol": _protocol(stream, learner, seeds, anytime),
+    }
+    candidate = learner(hyper)
+    reason = candidate.skip_reason(stream.info)
+    if reason is None:
+        candidate.check(stream.info)
+    return specification, reason
+
+
+def _resolved(stream: Stream | EpisodeStream, learner: type[Strategy]) -> Parameters:
+    """Return the options with what others imply recorded; they agree when the specification is read back."""
+    if isinstance(stream, Stream):
+        return stream.options.model_copy(update={"experiences": len(stream)})
+    return stream.options if learner.meta_trained else stream.options.untrained()
+
+
+def _named(found: Resolved, number: int, key: str, values: Parameters) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "version": number,
+        "source": found.source,
+        key: values.specified(),
+    }
+
+
+def _protocol(
+    stream: Stream | EpisodeStream,
+    learner: type[Strategy],
+    seeds: Mapping[str, int],
+    anytime: Anytime | None,
+) -> dict[str, Any]:
+    protocol: dict[str, Any] = {
+        "evaluation": EVALUATION_VERSION,
+        "precision": "float32",
+        "named_seeds": dict(sorted(seeds.items())),
+        **stream.plan.protocol,
+        "transductive": learner.transductive,
+    }
+    return protocol | ({"anytime": asdict(anytime)} if anytime else {})
+
+
+def _stream(
+    kind: type[Scenario] | type[EpisodeScenario],
+    options: Any,
+    data: Dataset,
+    name: str,
+    seeds: Seeds,
+    device: str,
+) -> Stream | EpisodeStream:
+    """Return what a scenario makes of a dataset.
+
+    Raises:
+        UsageError: The options do not fit the dataset.
+    """
+    labels = Labels(data.y_train.numpy(), data.y_test.numpy(), len(data.classes), data.classes)
+    said: dict[str, Any] = {"scenario": name, "seeds": seeds, "device": torch.device(device)}
+    with about(f"scenario {name!r}"):
+        if issubclass(kind, EpisodeScenario):
+            episodes = plan_episodes(kind(), labels, options, seeds.order)
+            return EpisodeStream(data, episodes, options, **said)
+        return Stream(data, plan_stream(kind(), labels, options, seeds.order), options, **said)
+
+
+def prepare(
+    specification: Specification, device: str = "cpu", data_dir: Path | None = None
+) -> tuple[Stream | EpisodeStream, Strategy]:
+    """Return what a specification says: the stream on a device, and the strategy set up for it.
+
+    Raises:
+        ClbenchError: The dataset or the source of a plug-in is not the one it was made for.
+    """
+    learner, found_learner = strategy_class(specification["strategy"]["name"])
+    kind, found_kind = scenario_class(specification["scenario"]["name"])
+    for part, found in (("strategy", found_learner), ("scenario", found_kind)):
+        if found.source != specification[part]["source"]:
+            raise ClbenchError(f"the source of {found.name!r} changed since the run was specified")
+    options = kind.Options.parse(specification["scenario"]["options"], "scenario")
+    data = dataset_of(specification["dataset"]["name"], data_dir)
+    if data.hash != specification["dataset"]["hash"]:
+        raise ClbenchError("the dataset changed since the run was specified")
+    seeds = Seeds.of(specification["seed"], **specification["protocol"]["named_seeds"])
+    name = specification["scenario"]["name"]
+    stream = _stream(kind, options, data, name, seeds, device)
+    hyper = specification["strategy"]["hyper_parameters"]
+    strategy = learner(learner.Parameters.parse(hyper, "strategy"))
+    strategy.setup(stream.info)
+    return stream, strategy

@@ -1,0 +1,130 @@
+"""Worker processes: the same numbers as alone, a death that costs one run, and no survivors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock, Timeout
+
+from clbench import results
+
+KILLER = Path(__file__).with_name("killed.py")
+COMMAND = [sys.executable, "-m", "clbench", "run", "--scenario", "class-incremental", "-q"]
+ENDLESS = ["--strategy", "finetune", "-sepochs=100000", "--jobs", "2", "--seeds", "0-1"]
+
+
+def run(*arguments: str, kill: str = "") -> tuple[int, list[dict[str, Any]]]:
+    """Return the exit code and what ``--json`` prints of a grid of short runs."""
+    ended = subprocess.run(
+        [*COMMAND, "--json", "-Ssamples=40", *arguments],
+        env=os.environ | {"CLBENCH_TEST_KILL": kill},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    return ended.returncode, json.loads(ended.stdout)
+
+
+def test_jobs_change_no_number(tmp_path: Path) -> None:
+    grid = ["--strategy", "replay", "--strategy", "nearest", "--seeds", "0-1"]
+    _, alone = run(*grid, "--results", str(tmp_path / "alone"))
+    code, together = run(*grid, "--results", str(tmp_path / "jobs"), "--jobs", "2")
+    assert code == 0
+    assert [cell["metrics"] for cell in together] == [cell["metrics"] for cell in alone]
+    assert len({cell["file"] for cell in together}) == 4
+
+
+def test_a_killed_worker_costs_one_run_which_the_next_call_finishes(tmp_path: Path) -> None:
+    grid = ["--strategy", "finetune", "--seeds", "0-3", "--results", str(tmp_path), "--jobs", "2"]
+    grid += ["--plugin", str(KILLER)]
+    code, cells = run(
+        *grid, kill="learn:7"
+    )  # in the second run of each worker, 5 experiences a run
+    assert code == 1
+    dead = [cell for cell in cells if cell["status"] == "failed"]
+    assert {cell["reason"] for cell in dead} == {"the worker process died (SIGKILL)"}
+    assert {cell["status"] for cell in cells} == {"ok", "failed"}
+    stored = results.read(Path(dead[0]["file"]))
+    assert stored is not None
+    assert stored["status"] == "failed"
+    code, cells = run(*grid)
+    assert code == 0
+    done = [cell for cell in cells if cell["status"] == "ok"]
+    assert len(done) == len(dead)
+    record = results.read(Path(done[0]["file"]))
+    assert record is not None
+    assert record["provenance"]["resumed_at"][0]["experience"] == 1
+
+
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a sweep in a process group of its own and wait until both of its runs are claimed."""
+    command = [*COMMAND, *arguments, "--results", str(folder)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(list(folder.rglob("*.lock"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process
+
+
+def are_released(folder: Path) -> bool:
+    """Return whether every run's lock is free within a few seconds: its process is gone."""
+    try:
+        for path in folder.rglob("*.lock"):
+            with FileLock(path, timeout=10):
+                pass
+    except Timeout:
+        return False
+    return True
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    process = begin(tmp_path, *ENDLESS)
+    process.kill()
+    process.communicate()
+    assert are_released(tmp_path)
+
+
+@pytest.mark.parametrize("to_all", [True, False])
+def test_an_interrupt_ends_parent_and_workers(to_all: bool, tmp_path: Path) -> None:
+    process = begin(tmp_path, *ENDLESS)
+    if to_all:  # as a terminal does
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in printed
+    assert are_released(tmp_path)
+    assert not list(results.files(tmp_path))
+
+
+def test_a_plug_in_that_fails_in_workers_alone_is_said_once_for_each_run(tmp_path: Path) -> None:
+    plugin = tmp_path / "shy.py"
+    plugin.write_text(
+        "import multiprocessing\n"
+        "if multiprocessing.parent_process() is not None:\n    raise RuntimeError('not here')\n"
+    )
+    grid = ["--strategy", "finetune", "--seeds", "0-1", "--jobs", "2", "--plugin", str(plugin)]
+    code, cells = run(*grid, "--results", str(tmp_path / "r"))
+    assert code == 1
+    assert all("fails to import: RuntimeError: not here" in cell["reason"] for cell in cells)
+
+
+def test_an_interrupt_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
+    command = [*COMMAND, *ENDLESS, "--results", str(tmp_path)]
+    for seconds in (1.0, 2.5, 4.0):
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        _, printed = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert b"Traceback" not in printed
