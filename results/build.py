@@ -1,0 +1,104 @@
+"""Rebuild every committed table and figure, and the README's sections, from the committed result files alone.
+
+``uv run python results/build.py``; ``tests/test_build.py`` fails when something is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import click
+
+from clbench.compare.collection import Run, collect
+from clbench.compare.comparability import groups
+from clbench.compare.markup import markdown, pipes
+from clbench.compare.panels import excerpt
+from clbench.compare.tables import Settings, Table, compare
+from clbench.errors import ResultsError
+from clbench.pictures.drawing import draw
+from clbench.pictures.kinds import METRICS, panels
+from clbench.publish import published, sections
+
+RESULTS = Path(__file__).resolve().parent
+README = RESULTS.parent / "README.md"
+
+MAIN = ("n", "average accuracy", "forgetting", "learning accuracy", "memory", "steps")
+"""Columns of a table in the README."""
+
+STREAMS = {
+    "class-incremental-digits": ("reference/digits", "memory 200 balanced"),
+    "class-incremental-mnist": ("reference/mnist", "memory 200 balanced"),
+}
+"""Folder and memory of the tables that the README quotes; ``tables/`` has them in full, with every memory."""
+
+FIGURES = {
+    "digits-stream": ("stream", "reference/digits"),
+    "mnist-memory": ("memory", "reference/mnist"),
+    "mnist-stream": ("stream", "reference/mnist"),
+}
+"""Kind and folder of each figure."""
+
+HSU2018 = published.read(RESULTS / "published" / "hsu2018.toml")
+SETTINGS = Settings(METRICS)
+
+
+def files() -> Iterator[tuple[Path, bytes]]:
+    """Yield every file that is rebuilt, and what belongs in it."""
+    for name, (folder, _) in STREAMS.items():
+        yield _text(RESULTS / "tables" / f"{name}.md", markdown(_tables(folder), SETTINGS))
+    yield _text(RESULTS / "tables" / "hsu2018.md", _hsu2018())
+    for name, (kind, folder) in FIGURES.items():
+        drawn = draw(panels(kind, _tables(folder), SETTINGS), "svg")
+        yield RESULTS / "figures" / f"{name}.svg", drawn
+    yield README, sections.fill(README.read_text("utf-8"), dict(readme_sections())).encode()
+
+
+def readme_sections() -> Iterator[tuple[str, str]]:
+    """Yield the README's sections."""
+    for name, (folder, memory) in STREAMS.items():
+        yield name, pipes(excerpt(_table(folder, memory), SETTINGS, MAIN))
+    yield "hsu2018", published.summary(HSU2018, _runs("reference/mnist-32"))
+
+
+def _hsu2018() -> str:
+    told = (
+        f"{HSU2018.source}, beside ours: mean ± standard deviation (ddof 0) of the final average"
+        " accuracy in %; – not run. Ours agrees when |ours − paper| ≤ 2·√(sd_paper² + sd_ours²)."
+    )
+    return f"{told}\n\n{published.markdown(HSU2018, _runs('reference/mnist-32'))}\n"
+
+
+def _text(path: Path, body: str) -> tuple[Path, bytes]:
+    return path, f"# {path.stem}\n\nMade by `results/build.py`; do not edit.\n\n{body}".encode()
+
+
+def _table(folder: str, memory: str) -> Table:
+    found = [table for table in _tables(folder) if table.facets["memory"] == memory]
+    if len(found) != 1:
+        raise ResultsError(f"{len(found)} tables of {folder} with {memory}; the README quotes one")
+    return found[0]
+
+
+@cache
+def _tables(folder: str) -> Sequence[Table]:
+    return compare(groups(_runs(folder)), SETTINGS)
+
+
+@cache
+def _runs(folder: str) -> Sequence[Run]:
+    """Return the runs below a folder of `RESULTS`; none where they are still to be made."""
+    if not any((RESULTS / folder).rglob("*.json")):
+        return ()
+    found = collect([RESULTS / folder])
+    if found.ignored:
+        raise ResultsError("; ".join(found.ignored))
+    return found.runs
+
+
+if __name__ == "__main__":
+    for path, content in files():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        click.echo(path.relative_to(RESULTS.parent))
