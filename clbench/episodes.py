@@ -84,34 +84,3 @@ class Pool:
             query=rows.gather(1, query.clamp(max=places - 1)),
             query_valid=query < for_query,
         )
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """T pairs of samples, every second one of the same class."""
-
-    left: Tensor
-    """[T] positions."""
-    right: Tensor
-    """[T] positions, never those of `left`."""
-    weight: Tensor
-    """[T] 1, or 0 where a sample has no such partner."""
-
-
-def draw_pairs(y: Tensor, valid: Tensor, count: int, generator: torch.Generator) -> Pairs:
-    """Draw pairs of samples, which stand in a random order.
-
-    Args:
-        y: [N] labels.
-        valid: [N] bool: samples that may be paired.
-        count: T.
-        generator: On the same device.
-    """
-    place = torch.arange(count, device=y.device)
-    left = place % len(y)
-    same = y[left, None] == y
-    eligible = (same == (place % 2 == 0)[:, None]) & valid & valid[left, None]
-    eligible &= left[:, None] != torch.arange(len(y), device=y.device)
-    keys = torch.rand(count, len(y), generator=generator, device=y.device)
-    best, right = keys.masked_fill(~eligible, -1.0).max(1)
-    return Pairs(left, right, (best >= 0).float())

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.episode_sampler import Episodes
+from clbench.episode_stream import TrainingEpisodes
 from clbench.episodes import Pool
 from clbench.gradient import GradientStrategy, Noise
+from clbench.meta_training import MetaTrainingParameters
 from clbench.parameters import Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import MemoryParameters
 from clbench.stream import Experience, StreamInfo
 
 
-class EpisodicParameters(MemoryParameters):
-    """Hyper-parameters of a strategy that is trained on episodes."""
+class EpisodicParameters(MemoryParameters, MetaTrainingParameters):
+    """Hyper-parameters of a strategy that is trained on episodes; those of `meta_…` on episodes of held-out classes."""
 
     episodes: PositiveInt = Field(
         200, description="training episodes an experience; one per batch if online"
@@ -59,28 +62,41 @@ class Episode:
 
 
 class EpisodicStrategy(GradientStrategy):
-    """Draws the episodes; a method defines `build`, `loss` of an episode, and `scores`."""
+    """Draws the episodes; a method defines `build`, `loss` of an episode, `remember` and `respond`."""
 
     Parameters: ClassVar[type[Parameters]] = EpisodicParameters
+    meta_trained = True
+    _remembered: dict[int, Any]
+    """By task: what was made of the exemplars in order to predict."""
 
     @abstractmethod
-    def scores(self, x: Tensor, row: int) -> Tensor:
-        """Return logits for normalised images, from the exemplars of a task (of all, where none is told)."""
+    def remember(self, support: Examples, mask: Tensor, generator: torch.Generator) -> Any:
+        """Return what it makes of a support set in order to answer, with a method ``bytes``.
 
-    def skip_reason(self, info: StreamInfo) -> str | None:
-        """Return why it cannot learn such a stream: a support set alone makes no episode to train on."""
-        if info.shots is not None and not self.meta_trained:
-            return "trains on episodes of a stream; it has no meta-training on held-out classes"
-        return super().skip_reason(info)
+        Args:
+            support: Examples in a random order.
+            mask: [C] bool: units that compete.
+            generator: For whatever it draws.
+        """
+
+    @abstractmethod
+    def respond(self, x: Tensor, state: Any) -> Tensor:
+        """Return logits [L, C] for normalised images from what `remember` made; None where there was no example."""
+
+    def lesson(self, episode: Episode) -> Any:
+        """Return what `loss` wants of a training episode."""
+        return episode
 
     def check(self, info: StreamInfo) -> None:
-        """Refuse a memory without room for every class."""
-        self.needs_exemplars(info)
+        """Refuse a memory without room for every class of a stream."""
+        if info.shots is None:
+            self.needs_exemplars(info)
 
     def learn(self, experience: Experience) -> None:
         """Train on episodes, then let go of the samples they were drawn from."""
         super().learn(experience)
         del self._x, self._pool
+        self._remembered = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return also which groups were seen."""
@@ -90,6 +106,7 @@ class EpisodicStrategy(GradientStrategy):
         """Restore also which groups were seen."""
         super().load_state_dict(state)
         self._groups.copy_(state["groups"])
+        self._remembered = {}
 
     def trained_keys(self) -> tuple[str, ...]:
         """Return the keys of `state_dict` that are no memory of samples."""
@@ -98,6 +115,7 @@ class EpisodicStrategy(GradientStrategy):
     def setup(self, info: StreamInfo) -> None:
         """Start without any group to draw from."""
         super().setup(info)
+        self._remembered = {}
         self._groups = torch.zeros(info.groups, dtype=torch.bool, device=info.device)
 
     def see(self, experience: Experience) -> None:
@@ -133,11 +151,14 @@ class EpisodicStrategy(GradientStrategy):
         units = permuted[groups % self.info.classes]
         mask = torch.zeros(self.info.classes, dtype=torch.bool, device=groups.device)
         mask[units] = self._pool.count[groups] > 0
-        return Episode(
-            support=self._examples(draw.support, units, draw.support_valid),
-            query=self._examples(draw.query, units, draw.query_valid),
-            mask=mask,
-        )
+        support = self._examples(draw.support, units, draw.support_valid)
+        query = self._examples(draw.query, units, draw.query_valid)
+        return self.lesson(Episode(support, query, mask))
+
+    def before_step(self) -> None:
+        """Forget what was built to predict: it will be out of date."""
+        super().before_step()
+        self._remembered = {}
 
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
         """Return logits, each sample's from the exemplars of its task where that is told."""
@@ -150,6 +171,45 @@ class EpisodicStrategy(GradientStrategy):
             logits[at] = self.scores(x[at], row)
         return logits
 
+    def scores(self, x: Tensor, row: int) -> Tensor:
+        """Return logits for normalised images, from the exemplars of a task (of all, where none is told)."""
+        if row not in self._remembered:
+            examples, generator = self.exemplars(row)
+            if not len(examples.y):
+                return self.respond(x, None)
+            self._remembered[row] = self.remember(examples, self.masks[row], generator)
+        return self.respond(x, self._remembered[row])
+
+    def working_bytes(self) -> int:
+        """Return the bytes of what was built to predict."""
+        return sum(state.bytes() for state in self._remembered.values())
+
+    def meta_train(self, episodes: TrainingEpisodes) -> None:
+        """Take a step for every episode."""
+        p = self.parameters
+        for batch in episodes.batches(1, p.meta_ways, p.meta_shots, p.meta_queries):
+            asked = batch.episodes
+            support, mask = self._given(asked, 0)
+            query = _all_valid(self.noisy(self.info.normalise(asked.query[0])), batch.targets[0])
+            self.step(self.lesson(Episode(replace(support, x=self.noisy(support.x)), query, mask)))
+
+    @torch.no_grad()
+    def answer(self, episodes: Episodes) -> Tensor:
+        """Return logits [E, Q, N], one episode after the other."""
+        return torch.stack([self._answer(episodes, index) for index in range(len(episodes))])
+
+    def _answer(self, episodes: Episodes, index: int) -> Tensor:
+        generator = torch_generator(self.info.seeds.train, "rebuild", self.info.device)
+        state = self.remember(*self._given(episodes, index), generator)
+        return self.respond(self.info.normalise(episodes.query[index]), state)
+
+    def _given(self, episodes: Episodes, index: int) -> tuple[Examples, Tensor]:
+        """Return the support set of an episode, and its mask: all units compete."""
+        x, y = self.info.normalise(episodes.support[index]), episodes.labels[index]
+        return _all_valid(x, y), torch.ones(
+            episodes.info.classes, dtype=torch.bool, device=y.device
+        )
+
     def exemplars(self, row: int) -> tuple[Examples, torch.Generator]:
         """Return the exemplars of a task (all, where none is told) in a seeded order.
 
@@ -160,9 +220,8 @@ class EpisodicStrategy(GradientStrategy):
         rows = torch.randperm(len(self.memory), generator=generator, device=self.info.device)
         if self.info.tells_task:
             rows = rows[self.memory.row[rows] == row]
-        everyone = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
         x = self.info.normalise(self.memory.x[rows])
-        return Examples(x, self.memory.y[rows], everyone), generator
+        return _all_valid(x, self.memory.y[rows]), generator
 
     def _examples(self, rows: Tensor, units: Tensor, valid: Tensor) -> Examples:
         """Return drawn samples [n, k] in a random order, their groups' units as labels."""
@@ -185,3 +244,7 @@ class EpisodicStrategy(GradientStrategy):
         keys = torch.rand(len(seen), generator=self.generator, device=seen.device)
         task = keys.masked_fill(~seen, -1).argmax()
         return torch.arange(self.info.groups, device=seen.device) // self.info.classes == task
+
+
+def _all_valid(x: Tensor, y: Tensor) -> Examples:
+    return Examples(x, y, torch.ones_like(y, dtype=torch.bool))

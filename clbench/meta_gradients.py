@@ -35,12 +35,20 @@ class Generator(nn.Module):
 
     output: nn.Linear
 
-    def initialise(self, bound: float) -> None:
-        """Draw all parameters from U[−bound, bound); the outputs' bias is 0, so that they begin small."""
+    def initialise(self, bound: float, *, centred: bool) -> None:
+        """Draw all parameters from U[−bound, bound); the output begins small.
+
+        Args:
+            bound: 0.1 in the paper.
+            centred: Whether gradients of 0 begin with an output of 0, else the output's bias does. A constant in all
+                of a kernel's 576 weights adds up over its inputs, from layer to layer.
+        """
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-bound, bound)
             self.output.bias.zero_()
+            if centred:
+                self.output.bias.sub_(self(torch.zeros(5, 1)).flatten()[0])
 
 
 class ScalarGenerator(Generator):

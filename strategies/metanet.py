@@ -1,39 +1,54 @@
 """Meta Networks: weights generated from the gradients of a support set, read from a memory by attention.
 
-Munkhdalai & Yu 2017 (ICML, arXiv 1703.00837), Algorithm 1, as a continual learner: slow weights W (base learner b), Q
-(embedding u) and the generators Z (m, of example-level fast weights) and G (d, of task-level fast weights) are trained
-on episodes drawn from the current experience and the exemplar memory, labels permuted in each. To predict, the memory
-M and its index R are rebuilt from the exemplars alone; without exemplars the slow weights answer. What the paper leaves
-open is in docs/metanet.md.
+Munkhdalai & Yu 2017 (ICML, arXiv 1703.00837), Algorithm 1: slow weights W (base learner b), Q (embedding u) and the
+generators Z (m, of example-level fast weights) and G (d, of task-level fast weights) are trained on episodes. On a
+stream these are drawn from the current experience and the exemplar memory, labels permuted in each; to predict, the
+memory M and its index R are rebuilt from the exemplars alone; without exemplars the slow weights answer. What the
+paper leaves open is in docs/metanet.md.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.episodes import Pairs, draw_pairs
-from clbench.episodic import EpisodicParameters, EpisodicStrategy, Examples
-from clbench.meta_gradients import ScalarGenerator, SequenceGenerator
-from clbench.parameters import PositiveFloat, PositiveInt
-from clbench.seeds import initialised_by
-from clbench.stream import Experience, StreamInfo, masked
+from clbench.augmented import Chain, Dense, Term, attended, cnn, generate, mlp, shared
+from clbench.episodic import Episode, EpisodicParameters, EpisodicStrategy, Examples
+from clbench.meta_gradients import Generator, ScalarGenerator, SequenceGenerator
+from clbench.parameters import LATER, PositiveFloat, PositiveInt
+from clbench.representation import Pairs, contrastive_error, cross_entropy_error, draw_pairs
+from clbench.seeds import initialised_by, torch_generator
+from clbench.stream import StreamInfo, masked
 
 
 class MetaNetParameters(EpisodicParameters):
     """Hyper-parameters of MetaNet."""
 
+    network: Literal["auto", "mlp", "cnn"] = Field(
+        "auto",
+        description="of b and u: the paper's cnn, or mlp; auto takes cnn for episodes, mlp on a stream",
+        json_schema_extra=LATER,
+    )
     hidden: Annotated[list[PositiveInt], Field(min_length=2)] = Field(
-        [64, 64], description="widths of b's hidden layers, and of u's layers; u's last is the key"
+        [64, 64],
+        description="widths of b's hidden layers, and of u's layers; u's last is the key; cnn takes"
+        " the first for its channels",
     )
     temperature: PositiveFloat = Field(
         1.0, description="of the attention softmax over cosines; 1 is the paper's"
+    )
+    representation: Literal["auto", "contrastive", "cross-entropy"] = Field(
+        "auto",
+        description="loss whose gradients d reads; auto takes cross-entropy for episodes of one"
+        " shot, as the paper, else contrastive",
+        json_schema_extra=LATER,
     )
     margin: PositiveFloat = Field(1.0, description="of the contrastive representation loss")
     pairs: PositiveInt = Field(40, description="pairs of the representation loss, T in the paper")
@@ -48,23 +63,34 @@ class MetaNetParameters(EpisodicParameters):
         return self
 
     task_level: bool = Field(True, description="task-level fast weights Q*; false is MetaNet−")
+    base_task_level: bool = Field(
+        False,
+        description="task-level fast weights in b, too: MetaNet+",
+        json_schema_extra=LATER,
+    )
     max_norm: PositiveFloat = Field(10.0, description="gradients are clipped to this norm")
+    ablation: Literal["none", "no-fast-weights", "uniform-attention", "nearest-key"] = Field(
+        "none",
+        description="what is taken away from answers, not from training: W* (0 in its place),"
+        " attention (all examples count the same) or b (the label of the nearest key answers)",
+        json_schema_extra=LATER,
+    )
 
 
 @dataclass(frozen=True)
 class Support:
-    """A support set of N images as vectors."""
+    """A support set of N images."""
 
     x: Tensor
-    """[N, D]."""
+    """[N, c, H, W]."""
     y: Tensor
     """[N] units."""
     valid: Tensor
     """[N] bool: places that hold a sample."""
     mask: Tensor
     """[C] bool: units that compete."""
-    pairs: Pairs
-    """Of the representation loss."""
+    pairs: Pairs | None
+    """Of the contrastive loss; None takes cross-entropy."""
 
 
 @dataclass(frozen=True)
@@ -83,212 +109,208 @@ class FastMemory:
     """What MetaNet knows of a support set."""
 
     weights: list[Tensor]
-    """M: per layer of b the fast weights of each example, [N, out, in + 1]."""
+    """M: per layer of b the fast weights of each example, [N, out, in]."""
     index: Tensor
     """R: normalised keys, [N, K]."""
     task: list[Tensor] | None
     """Q*: task-level fast weights of u."""
+    base: list[Tensor] | None
+    """Task-level fast weights of b: MetaNet+."""
+    y: Tensor
+    """[N] units of the examples."""
     valid: Tensor
+    """[N] bool: places that hold one."""
+
+    @property
+    def units(self) -> int:
+        """C."""
+        return self.weights[-1].shape[1]
 
     def bytes(self) -> int:
         """Return the bytes of M, R and Q*."""
-        tensors = [*self.weights, self.index, *(self.task or [])]
+        tensors = [*self.weights, self.index, *(self.task or []), *(self.base or [])]
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
 class MetaNetwork(nn.Module):
-    """θ = {W, Q, Z, G}. Every weight matrix is [out, in + 1]: biases, too, have fast weights."""
+    """θ = {W, Q, Z, G}: matrices of the layers of b and u, and a generator m and d for each kind of layer.
 
-    def __init__(self, inputs: int, units: int, parameters: MetaNetParameters) -> None:
+    Args:
+        b: Layers of the base learner.
+        u: Layers of the embedding.
+        parameters: Of MetaNet.
+        seed: Of the matrices that are never learnt.
+    """
+
+    def __init__(self, b: Chain, u: Chain, parameters: MetaNetParameters, seed: int = 0) -> None:
         super().__init__()
-        self.W = _matrices([inputs, *parameters.hidden, units])
-        self.Q = _matrices([inputs, *parameters.hidden])
-        self.m = ScalarGenerator()
-        self.d = SequenceGenerator()
-        self._p = parameters
-        for generator in (self.m, self.d):
-            generator.initialise(0.1)
+        self.b, self.u, self._p, self._seed = b, u, parameters, seed
+        self.W = nn.ParameterList(layer.initial() for layer in b.layers)
+        self.Q = nn.ParameterList(layer.initial() for layer in u.layers)
+        kinds = list(dict.fromkeys(layer.kind for layer in b.layers))
+        self.m = nn.ModuleDict({kind: ScalarGenerator() for kind in kinds})
+        self.d = nn.ModuleDict({kind: SequenceGenerator() for kind in kinds})
+        if parameters.base_task_level:
+            self.d_base = nn.ModuleDict({kind: SequenceGenerator() for kind in kinds})
+        for generator in self.modules():
+            if isinstance(generator, Generator):
+                generator.initialise(0.1, centred=len(kinds) > 1)
+        self._unlearnt: dict[int, Tensor] = {}
 
     def remember(self, support: Support) -> FastMemory:
         """Return M, R and Q* of a support set (Algorithm 1, lines 1 to 10)."""
-        task = self._task_weights(support) if self._p.task_level else None
-        weights = [self.m(gradient) for gradient in self._example_gradients(support)]
-        return FastMemory(weights, self.embed(support.x, task), task, support.valid)
+        p, task, base = self._p, None, None
+        if p.task_level:
+            task = generate(self.d, self.u, self._representation_gradients(support))
+        gradients = self._example_gradients(support)
+        if p.base_task_level:
+            base = generate(self.d_base, self.b, [_mean_of_parts(g, p.chunks) for g in gradients])
+        layers = zip(self.b.layers, gradients, strict=True)
+        weights = [self.m[layer.kind](gradient) for layer, gradient in layers]
+        index = self.embed(support.x, task)
+        return FastMemory(weights, index, task, base, support.y, support.valid)
 
-    def answer(self, x: Tensor, memory: FastMemory) -> Tensor:
-        """Return logits of queries [L, D] (lines 11 to 15): attention over R reads weights from M."""
+    def answer(self, x: Tensor, memory: FastMemory, ablation: str = "none") -> Tensor:
+        """Return logits of queries (lines 11 to 15): attention over R reads weights from M."""
         cosine = self.embed(x, memory.task) @ memory.index.T
-        a = masked(cosine / self._p.temperature, memory.valid).softmax(1)
-        h = _with_one(x)
-        for slow, fast in zip(self.W, memory.weights, strict=True):
-            by_slow, by_fast = h @ slow.T, _read(a, fast, h)
-            h = _with_one(by_slow.relu() + by_fast.relu())
-        logits: Tensor = by_slow + by_fast
-        return logits
+        if ablation == "nearest-key":
+            return _largest_of_units(masked(cosine, memory.valid), memory)
+        scores = cosine * 0 if ablation == "uniform-attention" else cosine / self._p.temperature
+        a = masked(scores, memory.valid).softmax(1)
+        terms = _terms(self.slow_weights(memory.units), memory.base)
+        if ablation != "no-fast-weights":
+            terms.append(attended(a, memory.weights))
+        return self.b.forward(x, *terms)
 
     def slow(self, x: Tensor) -> Tensor:
         """Return the logits of the slow weights alone."""
-        return _forward(list(self.W), x)[1]
+        return self.b.forward(x, shared(list(self.W)))
 
     def embed(self, x: Tensor, task: list[Tensor] | None) -> Tensor:
         """Return the keys u(Q, Q*, x) [N, K], normalised; no ReLU on the last layer."""
-        if task is None:
-            return functional.normalize(_forward(list(self.Q), x)[1], dim=1)
-        h = _with_one(x)
-        for slow, fast in zip(self.Q, task, strict=True):
-            by_slow, by_fast = h @ slow.T, h @ fast.T
-            h = _with_one(by_slow.relu() + by_fast.relu())
-        return functional.normalize(by_slow + by_fast, dim=1)
+        return functional.normalize(self.u.forward(x, *_terms(list(self.Q), task)), dim=1)
+
+    def slow_weights(self, units: int) -> list[Tensor]:
+        """Return W; for another number of units its last layer is one never learnt, which fast weights adapt."""
+        *body, last = self.W
+        return [*body, last if units == len(last) else self._never_learnt(units)]
 
     @torch.no_grad()
     def _example_gradients(self, support: Support) -> list[Tensor]:
-        """Return ∇_W of each example's cross-entropy under slow weights alone, [N, out, in + 1] a layer."""
-        weights = list(self.W)
-        inputs, logits = _forward(weights, support.x)
-        target = functional.one_hot(support.y, logits.shape[1])
-        error = masked(logits, support.mask).softmax(1) - target
-        errors = _backward(weights, inputs, error)
-        return [e[:, :, None] * h[:, None, :] for e, h in zip(errors, inputs, strict=True)]
-
-    def _task_weights(self, support: Support) -> list[Tensor]:
-        """Return Q*, which d generates from the gradients of the representation loss."""
-        gradients = self._pair_gradients(support)
-        generated = self.d(torch.cat([gradient.flatten(1) for gradient in gradients], 1))
-        parts = torch.split(generated, [slow.numel() for slow in self.Q])
-        return [part.view(slow.shape) for part, slow in zip(parts, self.Q, strict=True)]
+        """Return ∇_W of each example's cross-entropy under slow weights alone, [N, out, in] a layer."""
+        trace = self.b.traced(self.slow_weights(len(support.mask)), support.x)
+        error = cross_entropy_error(trace.result, support.y, support.mask)
+        return trace.gradients(error, len(error))
 
     @torch.no_grad()
-    def _pair_gradients(self, support: Support) -> list[Tensor]:
-        """Return the mean ∇_Q of the contrastive loss over each of T parts of the pairs, [T, out, in + 1].
+    def _representation_gradients(self, support: Support) -> list[Tensor]:
+        """Return the mean ∇_Q of the representation loss over each of T parts of the support, [T, out, in] a layer."""
+        x, of_one = support.x, 1
+        if support.pairs is not None:
+            rows = torch.stack([support.pairs.left, support.pairs.right], 1)
+            x, of_one = x[rows.flatten()], 2
+        count = len(x) // of_one
+        parts = min(self._p.chunks, count)
+        size = count // parts
+        trace = self.u.traced(list(self.Q), x[: parts * size * of_one])
+        error = self._representation_error(trace.result, support)
+        return [gradient / size for gradient in trace.gradients(error, parts)]
 
-        A pair of one class costs the squared distance of its keys, another max(0, margin − distance)².
-        """
-        weights, left, right = list(self.Q), support.pairs.left, support.pairs.right
-        inputs, key = _forward(weights, support.x)
-        away = key[left] - key[right]
-        distance = away.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        short = (self._p.margin - distance).clamp_min(0)
-        same = (support.y[left] == support.y[right])[:, None]
-        error = torch.where(same, 2 * away, -2 * short * away / distance)
-        error = error * support.pairs.weight[:, None]
-        both = [torch.stack([h[left], h[right]], 1).flatten(0, 1) for h in inputs]
-        errors = _backward(weights, both, torch.stack([error, -error], 1).flatten(0, 1))
-        parts, size = self._p.chunks, len(left) // self._p.chunks
-        cut = [rows[: 2 * parts * size].view(parts, 2 * size, -1) for rows in (*errors, *both)]
-        return [e.mT @ h / size for e, h in zip(cut[: len(both)], cut[len(both) :], strict=True)]
+    def _representation_error(self, key: Tensor, support: Support) -> Tensor:
+        """Return the representation loss's gradient in the keys."""
+        if support.pairs is not None:
+            return contrastive_error(key, support.pairs, self._p.margin)
+        classifier = self._never_learnt(len(support.mask))[:, :-1]
+        y, valid = support.y[: len(key)], support.valid[: len(key)]
+        error = cross_entropy_error(key.relu() @ classifier.T, y, support.mask)
+        return (error * valid[:, None]) @ classifier * (key > 0)
+
+    def _never_learnt(self, units: int) -> Tensor:
+        """Return the last layer for a number of units that W was not trained for, always the same one."""
+        if units not in self._unlearnt:
+            generator = torch_generator(self._seed, "head")
+            drawn = Dense(units, self.W[-1].shape[1] - 1).initial(generator)
+            self._unlearnt[units] = drawn.to(self.W[-1].device)
+        return self._unlearnt[units]
 
 
 class MetaNet(EpisodicStrategy):
-    """Trains θ on episodes; answers from the exemplars."""
+    """Trains θ on episodes; answers from the support set, on a stream from the exemplars."""
 
     Parameters = MetaNetParameters
     paper = "Munkhdalai & Yu 2017, ICML, arXiv 1703.00837"
+    meta_trained = True
+    test_only = frozenset({"ablation"})
     network: MetaNetwork
 
     def build(self, info: StreamInfo) -> nn.Module:
         """Return θ, initialised by the init seed."""
-        channels, height, width = info.shape
+        p, on_episodes = self.parameters, info.shots is not None
+        units = (p.meta_ways if on_episodes else None) or info.classes
+        convolutional = p.network == "cnn" or (p.network == "auto" and on_episodes)
+
+        def layers(*last: int) -> Chain:
+            widths = [*p.hidden[1:], *last]
+            if convolutional:
+                return Chain(cnn(info.shape, p.hidden[0], widths))
+            return Chain(mlp([math.prod(info.shape), p.hidden[0], *widths]))
+
         with initialised_by(info.seeds.init):
-            network: nn.Module = MetaNetwork(
-                channels * height * width, info.classes, self.parameters
-            )
+            network = MetaNetwork(layers(units), layers(), p, info.seeds.init)
         return network.to(info.device)
 
-    def setup(self, info: StreamInfo) -> None:
-        """Start with nothing built to predict."""
-        self._fast: dict[int, FastMemory] = {}
-        super().setup(info)
-
-    def draw(self, current: Experience, rows: Tensor) -> Lesson:
-        """Return an episode and the pairs of its representation loss."""
-        episode = super().draw(current, rows)
+    def lesson(self, episode: Episode) -> Lesson:
+        """Return an episode with the pairs of its representation loss."""
         support = self._support(episode.support, episode.mask, self.generator)
         return Lesson(support, episode.query)
 
     def loss(self, network: Any, batch: Lesson) -> Tensor:
         """Return the mean query loss of an episode."""
         memory, query = network.remember(batch.support), batch.query
-        logits = masked(network.answer(query.x.flatten(1), memory), batch.support.mask)
+        logits = masked(network.answer(query.x, memory), batch.support.mask)
         losses = functional.cross_entropy(logits, query.y, reduction="none")
         return torch.where(query.valid, losses, 0.0).sum() / query.valid.sum().clamp(min=1)
 
     def before_step(self) -> None:
-        """Clip the gradient's norm; what was built to predict is out of date."""
+        """Clip the gradient's norm."""
         super().before_step()
-        self._fast = {}
         nn.utils.clip_grad_norm_(self.network.parameters(), self.parameters.max_norm)
 
-    def learn(self, experience: Experience) -> None:
-        """Train on episodes; the memory has changed then, too."""
-        super().learn(experience)
-        self._fast = {}
+    def remember(self, support: Examples, mask: Tensor, generator: torch.Generator) -> FastMemory:
+        """Return M, R and Q*."""
+        memory: FastMemory = self.network.remember(self._support(support, mask, generator))
+        return memory
 
-    def scores(self, x: Tensor, row: int) -> Tensor:
-        """Return logits by fast weights, or by the slow ones where there is no exemplar."""
-        x, fast = x.flatten(1), self._rebuilt(row)
-        if fast is None:
+    def respond(self, x: Tensor, state: FastMemory | None) -> Tensor:
+        """Return logits by fast weights, or by the slow ones where nothing is remembered."""
+        if state is None:
             return self.network.slow(x)
-        return torch.cat([self.network.answer(part, fast) for part in torch.split(x, 256)])
-
-    def _rebuilt(self, row: int) -> FastMemory | None:
-        """Return M, R and Q* of a task's exemplars, built once after each experience; None without any."""
-        if row not in self._fast:
-            examples, generator = self.exemplars(row)
-            if not len(examples.y):
-                return None
-            support = self._support(examples, self.masks[row], generator)
-            self._fast[row] = self.network.remember(support)
-        return self._fast[row]
+        ablation = self.parameters.ablation
+        parts = torch.split(x, 256)
+        return torch.cat([self.network.answer(part, state, ablation) for part in parts])
 
     def _support(self, given: Examples, mask: Tensor, generator: torch.Generator) -> Support:
-        pairs = draw_pairs(given.y, given.valid, self.parameters.pairs, generator)
-        return Support(given.x.flatten(1), given.y, given.valid, mask, pairs)
-
-    def working_bytes(self) -> int:
-        """Return the bytes of M, R and Q*."""
-        return sum(fast.bytes() for fast in self._fast.values())
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore, and forget what was built to predict."""
-        super().load_state_dict(state)
-        self._fast = {}
+        p, pairs = self.parameters, None
+        one_shot = self.info.shots is not None and (p.meta_shots or self.info.shots) == 1
+        usual = "cross-entropy" if one_shot else "contrastive"
+        if (usual if p.representation == "auto" else p.representation) == "contrastive":
+            pairs = draw_pairs(given.y, given.valid, p.pairs, generator)
+        return Support(given.x, given.y, given.valid, mask, pairs)
 
 
-def _matrices(widths: list[int]) -> nn.ParameterList:
-    """Return a matrix [out, in + 1] per layer, drawn as torch draws linear layers."""
-    layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
-    joined = [torch.cat([layer.weight, layer.bias[:, None]], 1) for layer in layers]
-    return nn.ParameterList(nn.Parameter(matrix.detach()) for matrix in joined)
+def _terms(slow: Sequence[Tensor], fast: Sequence[Tensor] | None) -> list[Term]:
+    """Return the products of slow weights and, where there are any, of task-level fast ones."""
+    return [shared(slow)] if fast is None else [shared(slow), shared(fast)]
 
 
-def _read(a: Tensor, fast: Tensor, h: Tensor) -> Tensor:
-    """Return Σⱼ aⱼ W*ⱼ h for queries: attention [L, N], weights [N, out, in], inputs [L, in] → [L, out].
-
-    With fewer examples than inputs every W*ⱼ h is formed, in one product; else every query's Σⱼ aⱼ W*ⱼ.
-    """
-    examples, out, inputs = fast.shape
-    if examples < inputs:
-        each = (h @ fast.reshape(-1, inputs).T).view(-1, examples, out)
-        return torch.bmm(a[:, None], each).squeeze(1)
-    read = (a @ fast.flatten(1)).view(-1, out, inputs)
-    return torch.bmm(read, h[:, :, None]).squeeze(2)
+def _largest_of_units(scores: Tensor, memory: FastMemory) -> Tensor:
+    """Return the largest score [L, N] among the examples of each unit, [L, C]."""
+    lowest = scores.new_full((len(scores), memory.units), -torch.inf)
+    return lowest.scatter_reduce(1, memory.y.expand_as(scores), scores, "amax")
 
 
-def _with_one(h: Tensor) -> Tensor:
-    return functional.pad(h, (0, 1), value=1.0)
-
-
-def _forward(weights: list[Tensor], x: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return the input of each layer (with its 1) and the last layer's output."""
-    inputs = [_with_one(x)]
-    for weight in weights[:-1]:
-        inputs.append(_with_one((inputs[-1] @ weight.T).relu()))
-    return inputs, inputs[-1] @ weights[-1].T
-
-
-def _backward(weights: list[Tensor], inputs: list[Tensor], error: Tensor) -> list[Tensor]:
-    """Return the loss gradient at each layer's output, from the one at the last layer's."""
-    errors = [error]
-    for weight, h in zip(reversed(weights[1:]), reversed(inputs[1:]), strict=True):
-        errors.append((errors[-1] @ weight[:, :-1]) * (h[:, :-1] > 0))
-    return errors[::-1]
+def _mean_of_parts(gradients: Tensor, chunks: int) -> Tensor:
+    """Return the means of ``chunks`` parts of gradients [N, out, in], [T, out, in]; T ≤ N."""
+    parts = min(chunks, len(gradients))
+    size = len(gradients) // parts
+    return gradients[: parts * size].reshape(parts, size, *gradients.shape[1:]).mean(1)

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.episodes import Pool, draw_pairs
+from clbench.episodes import Pool
+from clbench.representation import draw_pairs
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -2,54 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
-from clbench.strategies.metanet import (
-    FastMemory,
-    MetaNet,
-    MetaNetParameters,
-    MetaNetwork,
-    Support,
-)
+from clbench.strategies.metanet import MetaNet, MetaNetParameters, MetaNetwork, Support
 from torch import Tensor
 from torch.nn import functional
 
-from clbench.episodes import draw_pairs
+from clbench.augmented import Chain, Convolution, Layer, cnn, mlp, shared
 from clbench.evaluator import Outcome, run_stream
 from clbench.meta_gradients import ScalarGenerator, SequenceGenerator, coordinate, features
+from clbench.representation import draw_pairs
 from clbench.specify import prepare, specify
 from clbench.stream import Stream
 
-INPUTS, UNITS = 12, 5
+SHAPE, UNITS = (1, 6, 6), 5
+P = MetaNetParameters(hidden=[7, 6], task_level=True, base_task_level=True)
 
 
-@pytest.fixture
-def network() -> MetaNetwork:
+def make_network(kind: str, parameters: MetaNetParameters = P) -> MetaNetwork:
     torch.manual_seed(0)
-    return MetaNetwork(INPUTS, UNITS, MetaNetParameters(hidden=[7, 6]))
+    first, *rest = parameters.hidden
+    if kind == "mlp":
+        b, u = mlp([36, first, *rest, UNITS]), mlp([36, first, *rest])
+    else:
+        b, u = cnn(SHAPE, first, [*rest, UNITS]), cnn(SHAPE, first, rest)
+    return MetaNetwork(Chain(b), Chain(u), parameters)
 
 
-@pytest.fixture
-def support() -> Support:
-    return make_support(torch.Generator().manual_seed(1))
+@pytest.fixture(params=["mlp", "cnn"])
+def network(request: pytest.FixtureRequest) -> MetaNetwork:
+    return make_network(request.param)
 
 
-def make_support(generator: torch.Generator, count: int = 10) -> Support:
-    x = torch.randn(count, INPUTS, generator=generator)
+@pytest.fixture(params=["contrastive", "cross-entropy"])
+def support(request: pytest.FixtureRequest) -> Support:
+    return make_support(torch.Generator().manual_seed(1), request.param)
+
+
+def make_support(generator: torch.Generator, representation: str, count: int = 10) -> Support:
+    x = torch.randn(count, *SHAPE, generator=generator)
     y = torch.arange(count) % 3
     everyone = torch.ones(count, dtype=torch.bool)
     mask = torch.tensor([True, True, True, False, True])
-    return Support(x, y, everyone, mask, draw_pairs(y, everyone, 20, generator))
+    pairs = draw_pairs(y, everyone, 20, generator) if representation == "contrastive" else None
+    return Support(x, y, everyone, mask, pairs)
 
 
-def slow_logits(network: MetaNetwork, x: Tensor, weights: list[Tensor]) -> Tensor:
+def product(layer: Layer, weight: Tensor, h: Tensor) -> Tensor:
+    """What a layer does before its ReLU, by torch's own functions."""
+    if isinstance(layer, Convolution):
+        return functional.conv2d(h, weight.view(len(weight), -1, 3, 3), padding=1)
+    return functional.linear(h.flatten(1), weight[:, :-1], weight[:, -1])
+
+
+def pooled(layer: Layer, h: Tensor) -> Tensor:
+    return functional.max_pool2d(h, 2, ceil_mode=True) if isinstance(layer, Convolution) else h
+
+
+def outputs(chain: Chain, *weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    """Straight from the equations: h' = Σ ReLU(W h), the last layer without ReLU."""
     h = x
-    for layer, weight in enumerate(weights):
-        h = functional.linear(h, weight[:, :-1], weight[:, -1])
-        h = h.relu() if layer < len(weights) - 1 else h
-    return h
+    for place, layer in enumerate(chain.layers):
+        products = [product(layer, each[place], h) for each in weights]
+        h = pooled(layer, torch.stack([z.relu() for z in products]).sum(0))
+    return torch.stack(products).sum(0)
+
+
+def constants(weights: Iterable[Tensor]) -> list[Tensor]:
+    return [w.detach().clone().requires_grad_() for w in weights]
+
+
+def example_losses(network: MetaNetwork, support: Support, slow: list[Tensor]) -> Tensor:
+    logits = outputs(network.b, slow, x=support.x).masked_fill(~support.mask, -torch.inf)
+    return functional.cross_entropy(logits, support.y, reduction="none")
 
 
 def test_example_gradients_equal_autograd_one_example_at_a_time(
@@ -58,11 +86,9 @@ def test_example_gradients_equal_autograd_one_example_at_a_time(
     """∇_W of the cross-entropy of b with slow weights only, among the episode's units."""
     batched = network._example_gradients(support)
     for i in range(len(support.y)):
-        weights = [w.detach().clone().requires_grad_() for w in network.W]
-        logits = slow_logits(network, support.x[i : i + 1], weights)
-        logits = logits.masked_fill(~support.mask, -torch.inf)
-        loss = functional.cross_entropy(logits, support.y[i : i + 1])
-        for layer, gradient in enumerate(torch.autograd.grad(loss, weights)):
+        W = constants(network.W)
+        found = torch.autograd.grad(example_losses(network, support, W)[i], W)
+        for layer, gradient in enumerate(found):
             torch.testing.assert_close(batched[layer][i], gradient, atol=1e-6, rtol=1e-4)
 
 
@@ -70,55 +96,71 @@ def test_batched_fast_weights_equal_a_loop_over_examples(
     network: MetaNetwork, support: Support
 ) -> None:
     memory = network.remember(support)
+    kinds = [layer.kind for layer in network.b.layers]
     for i in range(len(support.y)):
-        weights = [w.detach().clone().requires_grad_() for w in network.W]
-        logits = slow_logits(network, support.x[i : i + 1], weights)
-        loss = functional.cross_entropy(
-            logits.masked_fill(~support.mask, -torch.inf), support.y[i : i + 1]
-        )
-        for layer, gradient in enumerate(torch.autograd.grad(loss, weights)):
-            one_by_one = network.m.direct(coordinate(gradient))
+        W = constants(network.W)
+        found = torch.autograd.grad(example_losses(network, support, W)[i], W)
+        for layer, (kind, gradient) in enumerate(zip(kinds, found, strict=True)):
+            m = network.m[kind]
+            assert isinstance(m, ScalarGenerator)
+            one_by_one = m.direct(coordinate(gradient))
             torch.testing.assert_close(memory.weights[layer][i], one_by_one, atol=2e-4, rtol=1e-3)
 
 
-def test_pair_gradients_equal_autograd_of_the_contrastive_loss(
-    network: MetaNetwork, support: Support
-) -> None:
-    parts = network._pair_gradients(support)
-    assert all(part.shape == (5, *slow.shape) for part, slow in zip(parts, network.Q, strict=True))
-    for t in range(5):
-        weights = [w.detach().clone().requires_grad_() for w in network.Q]
-        left, right = support.pairs.left[4 * t : 4 * t + 4], support.pairs.right[4 * t : 4 * t + 4]
-        key = slow_logits(network, support.x, weights)
+def representation_losses(network: MetaNetwork, support: Support, slow: list[Tensor]) -> Tensor:
+    key = outputs(network.u, slow, x=support.x)
+    if support.pairs is not None:
+        left, right = support.pairs.left, support.pairs.right
         distance = (key[left] - key[right]).norm(dim=1)
         same = support.y[left] == support.y[right]
-        losses = torch.where(same, distance**2, (1.0 - distance).clamp_min(0) ** 2)
-        for layer, gradient in enumerate(torch.autograd.grad(losses.mean(), weights)):
-            torch.testing.assert_close(parts[layer][t], gradient, atol=1e-5, rtol=1e-4)
+        return torch.where(same, distance**2, (1.0 - distance).clamp_min(0) ** 2)
+    classifier = network._never_learnt(UNITS)[:, :-1]
+    logits = (key.relu() @ classifier.T).masked_fill(~support.mask, -torch.inf)
+    return functional.cross_entropy(logits, support.y, reduction="none")
 
 
-def test_queries_read_by_attention_and_layers_add_two_relus(
+def test_representation_gradients_equal_autograd_of_the_loss(
     network: MetaNetwork, support: Support
 ) -> None:
-    """One query at a time, straight from the equations: h' = ReLU(W h) + ReLU(W* h)."""
+    """Contrastive for pairs; cross-entropy for one shot, through a classifier that is never learnt."""
+    parts = network._representation_gradients(support)
+    assert all(part.shape == (5, *slow.shape) for part, slow in zip(parts, network.Q, strict=True))
+    size = 4 if support.pairs is not None else 2
+    for t in range(5):
+        Q = constants(network.Q)
+        losses = representation_losses(network, support, Q)[size * t : size * (t + 1)]
+        for layer, gradient in enumerate(torch.autograd.grad(losses.mean(), Q)):
+            torch.testing.assert_close(parts[layer][t], gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_task_level_weights_of_b_are_made_of_the_mean_gradients_of_parts_of_the_support(
+    network: MetaNetwork, support: Support
+) -> None:
+    memory = network.remember(support)
+    assert memory.base is not None
+    each = network._example_gradients(support)
+    for layer, generated in enumerate(memory.base):
+        kind = network.b.layers[layer].kind
+        means = torch.stack([part.mean(0) for part in each[layer].chunk(5)])
+        expected = network.d_base[kind](means.flatten(1))
+        torch.testing.assert_close(generated, expected.view_as(generated), atol=1e-6, rtol=1e-4)
+
+
+def test_queries_read_by_attention_and_layers_add_relus(
+    network: MetaNetwork, support: Support
+) -> None:
+    """One query at a time: h' = ReLU(W h) + ReLU(W* h), and MetaNet+ adds b's own task-level weights."""
     memory = network.remember(support)
     assert memory.task is not None
-    queries = torch.randn(4, INPUTS)
+    assert memory.base is not None
+    queries = torch.randn(4, *SHAPE)
     together = network.answer(queries, memory)
-    one = torch.ones(1)
     for query, logits in zip(queries, together, strict=True):
-        h = torch.cat([query, one])
-        first = (network.Q[0] @ h).relu() + (memory.task[0] @ h).relu()
-        h = torch.cat([first, one])
-        key = network.Q[1] @ h + memory.task[1] @ h
-        cosine = functional.cosine_similarity(memory.index, key[None])
-        a = cosine.softmax(0)
-        h = torch.cat([query, one])
-        for layer, slow in enumerate(network.W):
-            fast = (a[:, None, None] * memory.weights[layer]).sum(0)
-            out = (slow @ h, fast @ h)
-            h = torch.cat([out[0].relu() + out[1].relu(), one])
-        torch.testing.assert_close(logits, out[0] + out[1], atol=1e-5, rtol=1e-4)
+        key = outputs(network.u, list(network.Q), memory.task, x=query[None])
+        a = functional.cosine_similarity(memory.index, key).softmax(0)
+        fast = [(a[:, None, None] * each).sum(0) for each in memory.weights]
+        expected = outputs(network.b, list(network.W), memory.base, fast, x=query[None])
+        torch.testing.assert_close(logits[None], expected, atol=1e-5, rtol=1e-3)
 
 
 def test_shapes_of_memory_and_index(network: MetaNetwork, support: Support) -> None:
@@ -134,8 +176,8 @@ def test_support_gradients_are_constants_and_all_of_theta_learns(
 ) -> None:
     """No gradient of a gradient; yet W, Q, Z and G all receive one from the query loss."""
     assert not any(g.requires_grad for g in network._example_gradients(support))
-    assert not any(g.requires_grad for g in network._pair_gradients(support))
-    logits = network.answer(torch.randn(4, INPUTS), network.remember(support))
+    assert not any(g.requires_grad for g in network._representation_gradients(support))
+    logits = network.answer(torch.randn(4, *SHAPE), network.remember(support))
     logits.square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
@@ -147,33 +189,91 @@ def test_with_fixed_task_weights_the_order_of_the_support_does_not_matter(
 ) -> None:
     order = torch.randperm(len(support.y), generator=torch.Generator().manual_seed(3))
     shuffled = replace(support, x=support.x[order], y=support.y[order])
-    task = network.remember(support).task
-    queries = torch.randn(4, INPUTS)
+    first = network.remember(support)
+    queries = torch.randn(4, *SHAPE)
 
     def logits(which: Support) -> Tensor:
-        memory = network.remember(which)
-        fixed = FastMemory(memory.weights, network.embed(which.x, task), task, which.valid)
+        fixed = replace(
+            network.remember(which),
+            index=network.embed(which.x, first.task),
+            task=first.task,
+            base=first.base,
+        )
         answered: Tensor = network.answer(queries, fixed)
         return answered
 
-    torch.testing.assert_close(logits(support), logits(shuffled), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(logits(support), logits(shuffled), atol=1e-5, rtol=1e-3)
 
 
 def test_empty_places_of_an_episode_change_nothing(network: MetaNetwork, support: Support) -> None:
     memory = network.remember(support)
     garbage = replace(
         support,
-        x=torch.cat([support.x, torch.full((2, INPUTS), 7.0)]),
+        x=torch.cat([support.x, torch.full((2, *SHAPE), 7.0)]),
         y=torch.cat([support.y, torch.tensor([3, 3])]),
         valid=torch.cat([support.valid, torch.zeros(2, dtype=torch.bool)]),
     )
-    padded = network.remember(garbage)
-    padded = FastMemory(
-        padded.weights, network.embed(garbage.x, memory.task), memory.task, garbage.valid
-    )
-    queries = torch.randn(4, INPUTS)
+    index = network.embed(garbage.x, memory.task)
+    padded = replace(network.remember(garbage), index=index, task=memory.task, base=memory.base)
+    queries = torch.randn(4, *SHAPE)
     expected = network.answer(queries, memory)
-    torch.testing.assert_close(network.answer(queries, padded), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(network.answer(queries, padded), expected, atol=1e-5, rtol=1e-3)
+
+
+def test_another_number_of_units_gets_a_last_layer_of_its_own_that_is_never_learnt(
+    network: MetaNetwork, support: Support
+) -> None:
+    """Trained on 5 ways, asked on 7: fast weights alone adapt the new layer."""
+    wider = replace(support, y=support.y + 4, mask=torch.ones(7, dtype=torch.bool))
+    memory = network.remember(wider)
+    logits = network.answer(torch.randn(4, *SHAPE), memory)
+    assert logits.shape == (4, 7)
+    logits.sum().backward()
+    assert network.W[-1].grad is None
+    assert network.slow_weights(7)[-1] is network.slow_weights(7)[-1]
+    assert not network.slow_weights(7)[-1].requires_grad
+
+
+def test_the_nearest_key_gives_its_label(network: MetaNetwork, support: Support) -> None:
+    memory = replace(network.remember(support), task=None)
+    query = torch.randn(1, *SHAPE)
+    key = network.embed(query, None)
+    index = functional.normalize(torch.randn(len(support.y), 6), dim=1)
+    index[4] = key  # of unit 1
+    scores = network.answer(query, replace(memory, index=index), "nearest-key")
+    torch.testing.assert_close(scores[0, 1], torch.tensor(1.0))
+    assert scores.argmax() == 1
+    assert (scores[0, 3:] == -torch.inf).all()  # units without an example
+
+
+def test_uniform_attention_gives_every_query_the_mean_of_the_memory(
+    network: MetaNetwork, support: Support
+) -> None:
+    memory = network.remember(support)
+    queries = torch.randn(4, *SHAPE)
+    mean = [each.mean(0) for each in memory.weights]
+    assert memory.base is not None
+    expected = outputs(network.b, list(network.W), memory.base, mean, x=queries)
+    answered = network.answer(queries, memory, "uniform-attention")
+    torch.testing.assert_close(answered, expected, atol=1e-5, rtol=1e-3)
+
+
+def test_with_convolutions_no_gradient_begins_with_no_fast_weight() -> None:
+    """A constant in every weight would add up over the inputs: the first losses were in the thousands."""
+    network = make_network("cnn")
+    for kind in ("convolution", "dense"):
+        zero = torch.zeros(5, 3)
+        torch.testing.assert_close(network.m[kind](zero), zero, atol=1e-7, rtol=0)
+        torch.testing.assert_close(network.d[kind](zero), zero[0], atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "pixels"), [(28, 1), (84, 9), (8, 1)])
+def test_the_cnn_is_the_papers(size: int, pixels: int) -> None:
+    """Five blocks; 28 pixels become 14, 7, 4, 2, 1."""
+    chain = Chain(cnn((3, size, size), 4, [6, 5]))
+    weights = [layer.initial() for layer in chain.layers]
+    assert [tuple(w.shape) for w in weights[1:]] == [(4, 36)] * 4 + [(6, 4 * pixels + 1), (5, 7)]
+    assert chain.forward(torch.randn(2, 3, size, size), shared(weights)).shape == (2, 5)
 
 
 def test_gradient_features_are_those_of_the_paper() -> None:
@@ -254,15 +354,13 @@ def accuracy(stream: Stream, strategy: MetaNet) -> float:
         return float((strategy.predict(test.x, None).argmax(1) == test.y).float().mean())
 
 
-def test_without_fast_weights_it_is_at_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fast_weights_it_is_at_chance() -> None:
     """Labels are permuted in every episode: all that is known of classes is in the fast weights."""
     stream, strategy = prepared("class-incremental", episodes=40)
     run_stream(stream, strategy, Outcome())
     assert accuracy(stream, strategy) > 0.85
-    monkeypatch.setattr(
-        ScalarGenerator, "forward", lambda self, gradient: torch.zeros_like(gradient)
-    )
-    strategy._fast = {}
+    changed = strategy.parameters.model_copy(update={"ablation": "no-fast-weights"})
+    strategy.parameters = changed
     assert accuracy(stream, strategy) < 0.25
 
 
@@ -277,7 +375,7 @@ def test_support_and_query_of_an_episode_share_no_example() -> None:
     for _ in range(20):
         episode = strategy.draw(current, torch.arange(len(current)))
         query = episode.query.x[episode.query.valid].flatten(1)
-        distance = torch.cdist(query, episode.support.x[episode.support.valid])
+        distance = torch.cdist(query, episode.support.x[episode.support.valid].flatten(1))
         assert float(distance.min()) > 1e-3
         assert episode.support.mask[episode.query.y].all()
         assert episode.support.mask.sum() == 10
@@ -299,5 +397,5 @@ def test_in_task_incremental_streams_an_episode_has_one_task() -> None:
     strategy.begin(replace(experience, x=stream.info.normalise(experience.x)))
     for _ in range(10):
         assert strategy.draw(experience, torch.arange(2)).support.mask.sum() == 2
-    assert set(strategy._fast) == set(range(5))
+    assert set(strategy._remembered) == set(range(5))
     assert strategy.working_bytes() > 0
