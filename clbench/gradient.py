@@ -243,9 +243,8 @@ class GradientStrategy(Strategy):
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        if (
-            state["masks"].shape == self.masks.shape
-        ):  # not so where a test has other ways than training
+        # A meta-learner may be tested on other ways than it was trained on; its masks say nothing.
+        if state["masks"].shape == self.masks.shape:
             self.masks.copy_(state["masks"])
         if self.memory is not None:
             self.memory.load_state_dict(state["memory"])
