@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clbench.gradient import GradientParameters as GradientParameters
     from clbench.gradient import GradientStrategy as GradientStrategy
     from clbench.memory import Memory as Memory
+    from clbench.meta_training import MetaTrainingParameters as MetaTrainingParameters
     from clbench.parameters import Parameters as Parameters
     from clbench.registry import register as register
     from clbench.runner import run_one as run_one
@@ -46,6 +47,7 @@ _HOME = {
     "GradientStrategy": "clbench.gradient",
     "MemoryParameters": "clbench.strategy",
     "Memory": "clbench.memory",
+    "MetaTrainingParameters": "clbench.meta_training",
     "Parameters": "clbench.parameters",
     "Plan": "clbench.scenario",
     "Scenario": "clbench.scenario",

@@ -19,6 +19,8 @@ class Checkpoint:
 
     path: Path
     """Below ``DIR/.work``; named after the result file."""
+    scratch: Path | None = None
+    """Where it is written before it takes its place; None is the folder it lies in."""
 
     def save(self, specification: Specification, state: dict[str, Any]) -> None:
         """Write the state, whole or not at all.
@@ -32,7 +34,7 @@ class Checkpoint:
         """
         document = {"made_for": _identity(specification), "state": state}
         try:
-            with written_whole(self.path, self.path.parent) as temporary:
+            with written_whole(self.path, self.scratch or self.path.parent) as temporary:
                 torch.save(document, temporary)
         except RuntimeError as error:  # torch's writer, where the disk is full
             raise ResultsError(f"cannot write {self.path}: {error}") from error

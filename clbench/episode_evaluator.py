@@ -18,6 +18,7 @@ from clbench.episode_sampler import EpisodeBatch
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.evaluator import Clock, Outcome, Progress, Silent
+from clbench.meta_training import meta_shape
 from clbench.statistics import mean_interval
 from clbench.strategy import Strategy
 
@@ -56,17 +57,34 @@ def run_episodes(
         ClbenchError: Answers are NaN or of a wrong shape.
     """
     progress = progress or Silent()
-    clock = Clock(stream.info.device)
-    strategy.on_step = progress.step
     outcome.matrix = [[None]]
     if strategy.meta_trained:
-        _MetaTraining(stream, strategy, outcome, progress, clock, save).run()
+        meta_train(stream, strategy, outcome, progress, save)
+    strategy.on_step = progress.step
+    clock = Clock(stream.info.device)
     accuracies = _ask(strategy, stream.test_episodes())
     accuracy = fmean(accuracies)
     outcome.matrix.append([accuracy])
     outcome.spread = {"ci95": mean_interval(accuracies)[1], "episodes": len(accuracies)}
     outcome.eval_seconds += clock.lap()
     progress.experience(1, 1, [accuracy])
+
+
+def meta_train(
+    stream: EpisodeStream,
+    strategy: Strategy,
+    outcome: Outcome,
+    progress: Progress | None = None,
+    save: Callable[[], None] = _nothing,
+) -> None:
+    """Let the strategy meta-train, unless it is trained, and go to the state to be tested; see `run_episodes`."""
+    progress = progress or Silent()
+    outcome.matrix = [[None]]
+    strategy.on_step = progress.step
+    if not outcome.meta_trained:
+        _MetaTraining(stream, strategy, outcome, progress, save).run()
+    if outcome.best is not None:
+        strategy.load_state_dict(outcome.best)
 
 
 def _ask(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[float]:
@@ -99,12 +117,12 @@ class _MetaTraining:
         strategy: Strategy,
         outcome: Outcome,
         progress: Progress,
-        clock: Clock,
         save: Callable[[], None],
     ) -> None:
         self._stream, self._strategy, self._outcome = stream, strategy, outcome
-        self._progress, self._clock, self._save = progress, clock, save
-        self._episodes = stream.training()
+        self._progress, self._save = progress, save
+        self._clock = Clock(stream.info.device)
+        self._episodes = stream.training(**meta_shape(strategy))
         if outcome.training is not None:
             self._episodes.load_state_dict(outcome.training)
         between = WeakMethod(self._between)  # no test image hangs on what a strategy is given
@@ -119,9 +137,8 @@ class _MetaTraining:
         self._strategy.meta_train(self._episodes)
         self._pause()
         self._check_losses()
+        self._outcome.meta_trained = True
         self._write()
-        if self._outcome.best is not None:
-            self._strategy.load_state_dict(self._outcome.best)
 
     def _between(self) -> None:
         """Look, between two batches, whether it is time for a point of the curve or a checkpoint."""

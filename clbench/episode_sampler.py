@@ -68,6 +68,10 @@ class Shape:
     shots: int
     queries: int
 
+    def changed(self, **given: int | None) -> Shape:
+        """Return the shape with other values, where these are not None."""
+        return replace(self, **{name: n for name, n in given.items() if n is not None})
+
 
 class Sampler:
     """Draws episodes of some classes.

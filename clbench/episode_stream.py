@@ -8,7 +8,6 @@ episodes holds images of training classes only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -55,15 +54,15 @@ class TrainingEpisodes:
 
         Args:
             size: Episodes in a batch.
-            ways: Classes in an episode; as at test if None, like the following.
+            ways: Classes in an episode; like the following, if None, the hyper-parameter ``meta_ways`` or, where
+                there is none, as at test.
             shots: Support samples of each class.
             queries: Query samples of each class.
 
         Raises:
             UsageError: There are too few training classes, or samples of a class, for such episodes.
         """
-        given = {"ways": ways, "shots": shots, "queries": queries}
-        shape = replace(self._shape, **{k: v for k, v in given.items() if v is not None})
+        shape = self._shape.changed(ways=ways, shots=shots, queries=queries)
         while self.drawn < self.length:
             count = min(size, self.length - self.drawn)
             batch = self._sampler.draw(count, shape, self._info, self._generator)
@@ -102,7 +101,8 @@ class EpisodeStream:
             )
         self.plan, self.options = plan, options
         self._data, self._device, self._seeds = dataset, device, seeds
-        self._shape = Shape(options.ways, options.shots, options.queries)
+        self.shape = Shape(options.ways, options.shots, options.queries)
+        """Of validation and test episodes."""
         self.info = StreamInfo(
             scenario=scenario,
             classes=options.ways,
@@ -120,12 +120,12 @@ class EpisodeStream:
             shots=options.shots,
         )
 
-    def training(self) -> TrainingEpisodes:
-        """Return all training episodes, none of them drawn."""
+    def training(self, **shape: int | None) -> TrainingEpisodes:
+        """Return all training episodes, none of them drawn; their shape is as at test where it is not given."""
         turns = 1 if self.options.rotations == "none" else 4
         sampler = self._sampler(self.plan.train, turns, self._device)
         length, seed = self.options.episodes, self._seeds.train
-        return TrainingEpisodes(sampler, self._shape, self.info, length, seed)
+        return TrainingEpisodes(sampler, self.shape.changed(**shape), self.info, length, seed)
 
     # What follows is for the evaluator alone.
 
@@ -144,7 +144,7 @@ class EpisodeStream:
     def _fixed(self, sampler: Sampler, count: int, purpose: str) -> Iterator[EpisodeBatch]:
         generator = torch_generator(self._seeds.order, purpose)
         for start in range(0, count, CHUNK):
-            yield sampler.draw(min(CHUNK, count - start), self._shape, self.info, generator)
+            yield sampler.draw(min(CHUNK, count - start), self.shape, self.info, generator)
 
     @cached_property
     def _validation(self) -> Sampler:

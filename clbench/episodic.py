@@ -105,7 +105,8 @@ class EpisodicStrategy(GradientStrategy):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore also which groups were seen."""
         super().load_state_dict(state)
-        self._groups.copy_(state["groups"])
+        if state["groups"].shape == self._groups.shape:  # not so on episodes of other ways
+            self._groups.copy_(state["groups"])
         self._remembered = {}
 
     def trained_keys(self) -> tuple[str, ...]:
@@ -186,8 +187,7 @@ class EpisodicStrategy(GradientStrategy):
 
     def meta_train(self, episodes: TrainingEpisodes) -> None:
         """Take a step for every episode."""
-        p = self.parameters
-        for batch in episodes.batches(1, p.meta_ways, p.meta_shots, p.meta_queries):
+        for batch in episodes.batches(1):
             asked = batch.episodes
             support, mask = self._given(asked, 0)
             query = _all_valid(self.noisy(self.info.normalise(asked.query[0])), batch.targets[0])

@@ -63,6 +63,8 @@ class Outcome:
     eval_seconds: float = 0.0
     training: dict[str, Any] | None = None
     """How far meta-training was at the last checkpoint, as `clbench.episode_stream.TrainingEpisodes` says."""
+    meta_trained: bool = False
+    """Whether meta-training has ended."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Learning curve of a meta-learner: accuracy on validation episodes after so many training episodes."""
     best: dict[str, Any] | None = None

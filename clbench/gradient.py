@@ -243,7 +243,9 @@ class GradientStrategy(Strategy):
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        self.masks.copy_(state["masks"])
+        # A meta-learner may be tested on other ways than it was trained on; its masks say nothing.
+        if state["masks"].shape == self.masks.shape:
+            self.masks.copy_(state["masks"])
         if self.memory is not None:
             self.memory.load_state_dict(state["memory"])
 

@@ -30,6 +30,8 @@ BUDGET = (
 """What every result has spent; a budget may say more."""
 WORK = ".work"
 """Locks, checkpoints and temporary files live here, under suffixes other than ``.json``."""
+TRAINED = ".trained"
+"""States that meta-training ended in live here, for other runs to test."""
 TEMPORARY = ".tmp"
 ORPHANED_AFTER = 600.0
 """Seconds after which a temporary file has no writer any more."""
@@ -110,8 +112,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def work_path(results: Path, path: Path, suffix: str) -> Path:
-    """Return where a run's lock or checkpoint lives: below ``.work``, named after its result file."""
+    """Return where the lock or checkpoint of a file lives: below ``.work``, named after it."""
     return (results / WORK / path.relative_to(results)).with_suffix(suffix)
+
+
+def lock_path(results: Path, path: Path) -> Path:
+    """Return the file to lock for a file. It stays: who deletes one may leave two processes with a lock each.
+
+    Raises:
+        ResultsError: Its folder cannot be made.
+    """
+    lock = work_path(results, path, ".lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"cannot write {lock}: {error.strerror or error}") from error
+    return lock
 
 
 def sweep(results: Path) -> None:
@@ -155,5 +171,5 @@ def check_writable(results: Path) -> None:
 def files(results: Path) -> Iterator[Path]:
     """Yield every result file below a folder."""
     for path in sorted(results.rglob("*.json")):
-        if WORK not in path.parts:
+        if not {WORK, TRAINED} & set(path.parts):
             yield path

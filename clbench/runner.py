@@ -15,7 +15,7 @@ import torch
 from clbench import anytime, metrics
 from clbench.budget import budget, start_counting
 from clbench.checkpoint import Checkpoint
-from clbench.episode_evaluator import run_episodes
+from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
 from clbench.evaluator import Anytime, Outcome, Progress, run_stream
@@ -26,6 +26,7 @@ from clbench.specification import Specification
 from clbench.specify import prepare
 from clbench.strategy import Effort, Strategy
 from clbench.stream import Stream
+from clbench.trained_states import TrainedStates
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def run_one(
     execution: Execution | None = None,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
+    trained: TrainedStates | None = None,
 ) -> Record:
     """Run a specification and return its record; a failure is a record too.
 
@@ -73,11 +75,12 @@ def run_one(
         execution: Device, threads and data directory; a checkpoint's device and threads go before.
         progress: Told of every step and row.
         checkpoint: Where to go on from, and what to write after each experience; None does neither.
+        trained: Trained states to take over and to add to; None always meta-trains and keeps nothing.
 
     Raises:
         KeyboardInterrupt: The user interrupted; there is no record.
     """
-    run = _Run(specification, execution or Execution(), checkpoint)
+    run = _Run(specification, execution or Execution(), checkpoint, trained)
     threads_before = torch.get_num_threads()
     try:
         run.resume()
@@ -109,11 +112,16 @@ class _Run:
     specification: Specification
     execution: Execution
     checkpoint: Checkpoint | None
+    trained: TrainedStates | None
     outcome: Outcome = field(default_factory=Outcome)
     seconds_before: float = 0.0
     resumed_at: list[dict[str, Any]] = field(default_factory=list)
     strategy_state: dict[str, Any] | None = None
     """Of the checkpoint, until the strategy is restored from it."""
+    meta_trained_by: dict[str, Any] | None = None
+    """Which other run's trained state is tested, and when that was trained."""
+    curve_settings: dict[str, Any] = field(default_factory=dict)
+    """How that run was tested, as its learning curve was, where this one is tested otherwise."""
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one and its device is here."""
@@ -149,6 +157,8 @@ class _Run:
         )
         if self.resumed_at:
             record["provenance"]["resumed_at"] = self.resumed_at
+        if self.meta_trained_by:
+            record["provenance"]["meta_trained_by"] = self.meta_trained_by
         return record
 
     def _run(
@@ -158,20 +168,38 @@ class _Run:
             self._save(strategy)
 
         if isinstance(stream, EpisodeStream):
+            if self.trained is not None and strategy.meta_trained:
+                self._meta_train_once(self.trained, stream, strategy, progress)
             run_episodes(stream, strategy, self.outcome, progress, save)
             return
         during = self.specification["protocol"].get("anytime")
         anytime = Anytime(**during) if during else None
         run_stream(stream, strategy, self.outcome, progress, save, anytime)
 
+    def _meta_train_once(
+        self,
+        states: TrainedStates,
+        stream: EpisodeStream,
+        strategy: Strategy,
+        progress: Progress | None,
+    ) -> None:
+        """Take over the state of a run that was trained alike; where there is none, meta-train and keep it."""
+        with states.claimed(self.specification, stream, strategy) as claim:
+            found = None if self.outcome.meta_trained else claim.load()
+            if found is not None:
+                self.outcome = Outcome(**found["outcome"])
+                _restore(strategy, found["strategy"])
+                self.meta_trained_by, self.curve_settings = found["by"], found["asked"]
+                return
+            meta_train(stream, strategy, self.outcome, progress, lambda: self._save(strategy))
+            claim.keep(self.specification, self._state(strategy))
+
     def _prepare(self) -> tuple[Stream | EpisodeStream, Strategy]:
         """Return stream and strategy, as they were if the run is resumed."""
         execution = self.execution
         stream, strategy = prepare(self.specification, execution.device, execution.data_dir)
         if self.strategy_state is not None:
-            strategy.load_state_dict(self.strategy_state["state"])
-            strategy.effort = Effort(**self.strategy_state["effort"])
-            set_global_state(self.strategy_state["global"])
+            _restore(strategy, self.strategy_state)
             self.strategy_state = None
         return stream, strategy
 
@@ -180,7 +208,14 @@ class _Run:
         nothing_yet = not self.outcome.matrix[1:] and self.outcome.training is None
         if self.checkpoint is None or nothing_yet:
             return
-        state = {
+        try:
+            self.checkpoint.save(self.specification, self._state(strategy))
+        except ResultsError as error:
+            _log.warning("no checkpoints from here on: %s", error)
+            self.checkpoint = None
+
+    def _state(self, strategy: Strategy) -> dict[str, Any]:
+        return {
             "strategy": {
                 "state": strategy.state_dict(),
                 "effort": asdict(strategy.effort),
@@ -192,11 +227,6 @@ class _Run:
             "threads": self.execution.threads,
             "resumed_at": self.resumed_at,
         }
-        try:
-            self.checkpoint.save(self.specification, state)
-        except ResultsError as error:
-            _log.warning("no checkpoints from here on: %s", error)
-            self.checkpoint = None
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self._begun
@@ -212,7 +242,15 @@ class _Run:
         measured: Record = {"matrix": matrix, "metrics": values}
         if self.outcome.curve:
             measured["learning_curve"] = self.outcome.curve
+            if self.curve_settings:
+                measured["learning_curve_settings"] = self.curve_settings
         return measured | ({"anytime": trace} if asked else {})
+
+
+def _restore(strategy: Strategy, saved: dict[str, Any]) -> None:
+    strategy.load_state_dict(saved["state"])
+    strategy.effort = Effort(**saved["effort"])
+    set_global_state(saved["global"])
 
 
 def _is_here(device: str) -> bool:

@@ -65,6 +65,8 @@ class Strategy(ABC):
     """Whether it learns from training episodes; it then defines `meta_train` and `answer`."""
     needs_episodes: ClassVar[bool] = False
     """Whether it can do nothing without training episodes, as a learner for few-shot tasks alone."""
+    test_only: ClassVar[frozenset[str]] = frozenset()
+    """Hyper-parameters of a meta-learner that matter when it answers only; runs that differ in these share training."""
     transductive: ClassVar[bool] = False
     """Whether a prediction may depend on the other samples of its batch; marked in every table."""
 

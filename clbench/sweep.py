@@ -22,6 +22,7 @@ from clbench.executor import Executor, Watcher, WorkerError
 from clbench.results import Record
 from clbench.runner import Execution, failed_record, run_one
 from clbench.specification import Specification
+from clbench.trained_states import TrainedStates
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,7 @@ def perform(job: Job, progress: Progress | None = None) -> Done:
 
 
 def _lock(job: Job) -> Path:
-    """Return the lock file. It stays: who deletes one may leave two processes with a lock each."""
-    path = results.work_path(job.results, job.path, ".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    return results.lock_path(job.results, job.path)
 
 
 def _perform(job: Job, progress: Progress | None) -> Done:
@@ -79,7 +74,8 @@ def _perform(job: Job, progress: Progress | None) -> Done:
     checkpoint = Checkpoint(results.work_path(job.results, job.path, ".checkpoint"))
     if job.stale_before is not None and checkpoint.older_than(job.stale_before):
         checkpoint.remove()
-    record = run_one(job.specification, job.execution, progress, checkpoint)
+    trained = TrainedStates(job.results, job.stale_before)
+    record = run_one(job.specification, job.execution, progress, checkpoint, trained)
     results.write(job.path, record, job.results)
     checkpoint.remove()
     return Done(record["status"], record)

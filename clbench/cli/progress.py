@@ -76,12 +76,14 @@ def _ending(cell: Cell) -> str:
     if cell.record is None or cell.status == "failed":
         return f"failed: {cell.reason}"
     resumed = cell.record["provenance"].get("resumed_at")
+    trained_by = cell.record["provenance"].get("meta_trained_by")
     words = "found" if cell.status == "found" else "ok"
     accuracy = cell.record["metrics"]["average_accuracy"]
     if accuracy is not None:
         words = f"average accuracy {100 * accuracy:.2f} %"
     if cell.status == "found":
         return f"{words}, made by another process"
+    words += f", meta-trained by {trained_by['run']}" if trained_by else ""
     return words + (f", resumed after experience {resumed[-1]['experience']}" if resumed else "")
 
 
