@@ -29,6 +29,7 @@ _PURPOSES = {
     "test_episodes": 12,
     "global": 13,
     "test_sample": 14,
+    "base": 15,
 }
 
 
