@@ -111,22 +111,17 @@ def test_it_is_given_once_before_anything_is_asked_and_never_again_on_resume() -
 def test_every_strategy_runs_with_a_base_split(scenario: str, name: str) -> None:
     stream = with_base(scenario)
     assert runnable(name, stream.info)
-    strategy, outcome = make(name, stream.info, **_few(name)), Outcome()
+    strategy, outcome = make(name, stream.info), Outcome()
     run_stream(stream, strategy, outcome)
     assert [len(row) for row in outcome.matrix] == [2, 2, 2]
     assert all(cell is not None for cell in outcome.matrix[-1])
     assert (outcome.matrix[0][0] is None) == (scenario == "class-incremental")
 
 
-def _few(name: str) -> dict[str, Any]:
-    known = unprepared(name).Parameters.model_fields
-    return {"base_episodes": 5} if "base_episodes" in known else {}
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_no_base_image_is_kept(name: str) -> None:
     stream = stream_of("class-incremental", DATA, base_classes=2)
-    strategy = make(name, stream.info, **_few(name))
+    strategy = make(name, stream.info)
     strategy.pretrain(base_in(stream))
     assert image_numbers(strategy) == set()
 
@@ -137,13 +132,13 @@ def test_no_base_image_is_kept(name: str) -> None:
 def test_steps_samples_and_seconds_count(name: str, steps: int, samples: int | None) -> None:
     """32 base samples in batches of 8; 5 episodes."""
     stream, outcome = with_base(), Outcome()
-    strategy = make(name, stream.info, **_few(name))
+    strategy = make(name, stream.info)
     shown: list[None] = []
     strategy.on_step = lambda: shown.append(None)
     strategy.pretrain(base_in(stream))
     assert strategy.effort.steps == len(shown) == steps
     assert samples is None or strategy.effort.samples_seen == samples
-    again = make(name, stream.info, **_few(name))
+    again = make(name, stream.info)
     run_stream(stream, again, outcome, anytime=Anytime(every=1))
     plain = make(name, stream.info)
     run_stream(stream_of("class-incremental", TEN, base_classes=4), plain, Outcome(matrix=[[]]))
@@ -297,7 +292,7 @@ def test_a_frozen_network_stays_bit_for_bit_and_its_memory_grows(
     scenario: str, options: dict[str, Any]
 ) -> None:
     stream = with_base(scenario, **options)
-    strategy: Any = make("metanet-frozen", stream.info, base_episodes=5)
+    strategy: Any = make("metanet-frozen", stream.info)
     strategy.pretrain(base_in(stream))
     before, generator = weights(strategy), strategy.generator.get_state()
     steps, exemplars = strategy.effort.steps, []
