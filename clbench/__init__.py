@@ -10,6 +10,7 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clbench.base_split import Base as Base
     from clbench.dataset import Arrays as Arrays
     from clbench.dataset import DatasetReader as DatasetReader
     from clbench.episode_sampler import EpisodeBatch as EpisodeBatch
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Arrays": "clbench.dataset",
+    "Base": "clbench.base_split",
     "Batch": "clbench.gradient",
     "DatasetReader": "clbench.dataset",
     "Experience": "clbench.stream",

@@ -16,12 +16,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.base_split import Base
 from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.episodes import Pool
-from clbench.gradient import GradientStrategy, Noise
+from clbench.errors import UsageError
+from clbench.gradient import GradientStrategy, LossTrace, Noise
 from clbench.meta_training import MetaTrainingParameters
-from clbench.parameters import Parameters, PositiveFloat, PositiveInt
+from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import MemoryParameters
 from clbench.stream import Experience, StreamInfo
@@ -38,6 +40,14 @@ class EpisodicParameters(MemoryParameters, MetaTrainingParameters):
     queries: PositiveInt = Field(20, description="query samples of each class")
     lr: PositiveFloat = Field(0.001, description="learning rate of Adam")
     noise: Noise = 0.0
+    base_episodes: PositiveInt = Field(
+        1000, description="training episodes on a base split", json_schema_extra=LATER
+    )
+    frozen: bool = Field(
+        False,
+        description="θ stays as the base split left it; only the memory grows",
+        json_schema_extra=LATER,
+    )
 
 
 @dataclass(frozen=True)
@@ -88,14 +98,35 @@ class EpisodicStrategy(GradientStrategy):
         return episode
 
     def check(self, info: StreamInfo) -> None:
-        """Refuse a memory without room for every class of a stream."""
+        """Refuse a memory without room for every class of a stream, and to freeze what never learnt."""
         if info.shots is None:
             self.needs_exemplars(info)
+        if self.parameters.frozen and not info.base_classes:
+            raise UsageError(
+                "a frozen network learns from a base split alone, and this stream has none:"
+                " give it one, say by -S base_classes=4"
+            )
+
+    def pretrain(self, base: Base) -> None:
+        """Train on episodes of base classes, let go of the samples, and begin anew with the optimiser."""
+        p = self.parameters
+        self._ways = min(p.ways, base.info.classes, self.info.classes)
+        current = replace(base, x=self.info.normalise(base.x))
+        self._x, self._pool = current.x, Pool(base.group, base.info.groups)
+        self.network.train()
+        self._losses = LossTrace()
+        for _ in range(p.base_episodes):
+            self.step(self.draw(current, base.y))
+        self.optimizer = self.make_optimizer(self.network)
+        del self._x, self._pool
 
     def learn(self, experience: Experience) -> None:
-        """Train on episodes, then let go of the samples they were drawn from."""
-        super().learn(experience)
-        del self._x, self._pool
+        """Train on episodes, then let go of the samples they were drawn from; if frozen, only keep exemplars."""
+        if self.parameters.frozen:
+            self._keep(experience)
+        else:
+            super().learn(experience)
+            del self._x, self._pool
         self._remembered = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -143,13 +174,20 @@ class EpisodicStrategy(GradientStrategy):
 
     def draw(self, current: Experience, rows: Tensor) -> Any:
         """Return an episode; online, its pool is the batch and the memory."""
+        if isinstance(current, Base):  # there may be more base classes than units
+            groups = self._pool.choose(self._ways, self.generator)
+            return self._episode(groups, torch.arange(len(groups), device=groups.device))
         if self.info.online:
             self._gather(current[rows], largest=len(rows) + self.parameters.memory_size)
+        groups = self._pool.choose(self._ways, self.generator, self._one_task())
+        return self._episode(groups, groups % self.info.classes)
+
+    def _episode(self, groups: Tensor, labels: Tensor) -> Any:
+        """Return an episode of groups [n], whose labels [n] below C are permuted."""
         p, generator = self.parameters, self.generator
-        groups = self._pool.choose(self._ways, generator, self._one_task())
         draw = self._pool.draw(groups, p.shots, p.queries, generator)
         permuted = torch.randperm(self.info.classes, generator=generator, device=groups.device)
-        units = permuted[groups % self.info.classes]
+        units = permuted[labels]
         mask = torch.zeros(self.info.classes, dtype=torch.bool, device=groups.device)
         mask[units] = self._pool.count[groups] > 0
         support = self._examples(draw.support, units, draw.support_valid)
@@ -222,6 +260,14 @@ class EpisodicStrategy(GradientStrategy):
             rows = rows[self.memory.row[rows] == row]
         x = self.info.normalise(self.memory.x[rows])
         return _all_valid(x, self.memory.y[rows]), generator
+
+    def _keep(self, experience: Experience) -> None:
+        """Offer the experience to the memory and train nothing."""
+        assert self.memory is not None
+        self.see(experience)
+        self.memory.add(experience)
+        self._losses = LossTrace()
+        self.effort.samples_seen += len(experience)
 
     def _examples(self, rows: Tensor, units: Tensor, valid: Tensor) -> Examples:
         """Return drawn samples [n, k] in a random order, their groups' units as labels."""

@@ -30,10 +30,11 @@ class ResultsError(ClbenchError):
 class NonFiniteLossError(ClbenchError):
     """A loss became NaN or infinite; says where it happened first."""
 
-    def __init__(self, experience: int, step: int) -> None:
+    def __init__(self, experience: int | None, step: int) -> None:
+        """Keep the place; experience None is the base split."""
+        where = "the base split" if experience is None else f"experience {experience}"
         super().__init__(
-            f"the loss became NaN or infinite in experience {experience}, step {step};"
-            " a smaller lr usually helps"
+            f"the loss became NaN or infinite in {where}, step {step}; a smaller lr usually helps"
         )
         self.experience = experience
         self.step = step

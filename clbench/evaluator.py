@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from clbench.base_split import base_of
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.strategy import Strategy
 from clbench.stream import Stream, TestSet, masked
@@ -89,7 +90,8 @@ def run_stream(
 
     Args:
         stream: The experiences and test sets.
-        strategy: Set up for ``stream.info`` already, and restored if the outcome has rows.
+        strategy: Set up for ``stream.info`` already, and restored if the outcome has rows; else it gets the base
+            split first, where there is one.
         outcome: Filled as the run goes on, so that a failed run keeps its rows; the rows it has are not repeated.
         progress: Told of every step and row.
         after_row: Called when a row is filled and more follow, off the clock.
@@ -102,8 +104,12 @@ def run_stream(
     progress = progress or Silent()
     clock = Clock(stream.info.device)
     watch = _Watch(stream, strategy, anytime, progress, clock) if anytime else None
-    strategy.on_step = watch.step if watch else progress.step
     bad_steps: list[BadStep] = []
+    if stream.info.base_classes and not outcome.matrix:
+        strategy.on_step = progress.step
+        bad_steps = _pretrain(stream, strategy)
+        outcome.train_seconds += clock.lap()
+    strategy.on_step = watch.step if watch else progress.step
     for learnt in range(len(outcome.matrix), len(stream) + 1):
         if learnt:
             if watch:
@@ -121,6 +127,15 @@ def run_stream(
         if learnt < len(stream):
             after_row()
             clock.lap()
+
+
+def _pretrain(stream: Stream, strategy: Strategy) -> list[BadStep]:
+    """Let the strategy learn from the base split."""
+    base = base_of(stream)
+    assert base is not None
+    strategy.pretrain(base)
+    step = strategy.first_bad_step()
+    return [] if step is None else [(0, step)]
 
 
 def _learn(stream: Stream, strategy: Strategy, index: int) -> list[BadStep]:
@@ -169,7 +184,7 @@ def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[B
     hits, (nan, *bad) = numbers[:tasks], numbers[tasks:]
     for (before, _), step in zip(bad_steps, bad, strict=True):
         if step >= 0:
-            raise NonFiniteLossError(experience=learnt - 1, step=before + step)
+            raise NonFiniteLossError(learnt - 1 if learnt else None, before + step)
     if nan:
         raise ClbenchError(f"predictions became NaN after {learnt} experiences")
     counts = stream.test_counts

@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.base_split import Base
 from clbench.memory import Memory
-from clbench.networks import NetworkName, make_network
+from clbench.networks import NetworkName, copy_body, make_network
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
@@ -152,6 +153,21 @@ class GradientStrategy(Strategy):
         if getattr(p, "optimizer", "adam") == "sgd":
             return torch.optim.SGD(weights, lr=p.lr, fused=fused)
         return torch.optim.Adam(weights, lr=p.lr, fused=fused)
+
+    def pretrain(self, base: Base) -> None:
+        """Train a network on the base classes by cross-entropy alone; its body goes under the fresh head.
+
+        Whatever the method adds begins with the stream, and so does its optimiser.
+        """
+        plain = GradientStrategy(self.parameters)
+        plain.effort, plain.on_step = self.effort, self.on_step
+        plain.build = self.build  # type: ignore[method-assign]
+        plain.setup(base.info)
+        plain.generator = self.generator
+        plain.see(base)
+        plain.train(base)
+        self._losses = plain._losses
+        copy_body(plain.network, self.network, self.build, self.info)
 
     def learn(self, experience: Experience) -> None:
         """Train on the experience and offer it to the memory (batch by batch if online)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -86,3 +87,22 @@ def make_network(name: NetworkName, hidden: Sequence[int], info: StreamInfo) -> 
         else:
             network = Conv4(info.shape, hidden[0], info.classes)
     return network.to(info.device)
+
+
+@torch.no_grad()
+def copy_body(
+    source: nn.Module, to: nn.Module, build: Callable[[StreamInfo], nn.Module], info: StreamInfo
+) -> None:
+    """Copy every weight but the head: what changes its shape when ``build`` is told of one more class.
+
+    Args:
+        source: Built for any number of classes.
+        to: Built for any number of classes; its head stays.
+        build: Returns a network for a stream.
+        info: Of any stream of such images.
+    """
+    more = build(replace(info, classes=info.classes + 1)).state_dict()
+    shapes = {name: weight.shape for name, weight in build(info).state_dict().items()}
+    own, given = to.state_dict(), source.state_dict()
+    body = {name: given[name] for name, shape in shapes.items() if shape == more[name].shape}
+    to.load_state_dict(own | body)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from clbench.errors import UsageError
-from clbench.parameters import Fraction, Parameters, PositiveInt
+from clbench.parameters import LATER, Fraction, NaturalInt, Parameters, PositiveInt
 from clbench.seeds import numpy_generator
 from clbench.shifts import Shift
 
@@ -50,6 +50,12 @@ class DisjointOptions(ScenarioOptions):
 
     sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = Field(
         None, description="classes per experience, as [4, 2, 2, 2]; none deals them evenly"
+    )
+    base_classes: NaturalInt = Field(
+        0,
+        description="base split: so many classes, the first of the class order, are learnt before the"
+        " stream, which has the others; they are in no cell",
+        json_schema_extra=LATER,
     )
 
 
@@ -100,8 +106,11 @@ class Plan:
     shares_labels: bool
     """Whether every experience has the same labels (domain-incremental)."""
     class_order: tuple[int, ...]
+    """Of the stream's classes."""
     held_out: bool = False
     """Whether the test positions point into the training split (validation)."""
+    base: Task | None = None
+    """The base split, if there is one: classes of no experience, units of its own, no test positions."""
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -139,6 +148,8 @@ def plan_stream(scenario: Scenario, labels: Labels, options: ScenarioOptions, se
     if not options.boundaries and not options.online:
         raise UsageError("boundaries=false needs online=true")
     plan = scenario.plan(labels, options, seed)
+    if isinstance(options, DisjointOptions) and options.base_classes:
+        plan = _with_base(plan, labels, options, seed)
     if not options.boundaries and plan.tells_task:
         raise UsageError("boundaries=false cannot hide boundaries where the task id is given")
     if options.validation:
@@ -175,7 +186,18 @@ def _hold_out(plan: Plan, labels: Labels, fraction: float, seed: int) -> Plan:
     for index, task in enumerate(tasks):
         if not len(task.train) or not len(task.test):
             raise UsageError(f"validation={fraction} leaves experience {index} without samples")
-    return replace(plan, tasks=tasks, held_out=True)
+    base = plan.base and replace(plan.base, train=plan.base.train[~held[plan.base.train]])
+    return replace(plan, tasks=tasks, held_out=True, base=base)
+
+
+def _with_base(plan: Plan, labels: Labels, options: DisjointOptions, seed: int) -> Plan:
+    """Add the base split: all training samples of its classes, in an order drawn by the order seed."""
+    base, _ = split_classes(options, labels.classes, seed)
+    if any((task.unit_of_class[base] >= 0).any() for task in plan.tasks):
+        raise UsageError("base_classes must be 0: this scenario has every class in its stream")
+    (task,) = disjoint_tasks(labels, [base], number_classes([base]))
+    train = numpy_generator(seed, "base").permutation(task.train)
+    return replace(plan, base=replace(task, train=train, test=task.test[:0]))
 
 
 def order_classes(options: ScenarioOptions, classes: int, seed: int) -> list[int]:
@@ -193,13 +215,30 @@ def order_classes(options: ScenarioOptions, classes: int, seed: int) -> list[int
     return list(options.class_order)
 
 
+def split_classes(options: DisjointOptions, classes: int, seed: int) -> tuple[list[int], list[int]]:
+    """Return the base classes and those of the stream, each in class order.
+
+    Raises:
+        UsageError: ``base_classes`` is 1, or leaves no class for the stream.
+    """
+    order, base = order_classes(options, classes, seed), options.base_classes
+    if base and not 2 <= base < classes:
+        raise UsageError(
+            f"base_classes={base} must be at least 2, to have something to tell apart, and leave a"
+            f" class for the stream: the dataset has {classes}"
+        )
+    return order[:base], order[base:]
+
+
 def deal_classes(options: DisjointOptions, classes: int, seed: int) -> list[list[int]]:
     """Return the classes of each experience; uneven shares go to the first experiences.
 
     Raises:
         UsageError: There are more experiences than classes, or ``sizes`` does not add up.
     """
-    order = order_classes(options, classes, seed)
+    base, order = split_classes(options, classes, seed)
+    classes = len(order)
+    source = "the dataset" + (f" without its {len(base)} base classes" if base else "")
     given = options.model_fields_set
     experiences = options.experiences
     if options.sizes is not None:
@@ -211,18 +250,24 @@ def deal_classes(options: DisjointOptions, classes: int, seed: int) -> list[list
         if sum(options.sizes) != classes:
             raise UsageError(
                 f"sizes={options.sizes} adds up to {sum(options.sizes)};"
-                f" the dataset has {classes} classes"
+                f" {source} has {classes} classes"
             )
         sizes = list(options.sizes)
     elif experiences > classes:
         raise UsageError(
-            f"experiences={experiences} is more than the {classes} classes of the dataset;"
+            f"experiences={experiences} is more than the {classes} classes of {source};"
             f" at most {classes} are possible"
         )
     else:
         sizes = [len(share) for share in np.array_split(np.arange(classes), experiences)]
     stops = np.cumsum([0, *sizes])
     return [order[a:b] for a, b in pairwise(stops)]
+
+
+def number_classes(shares: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return an output unit for each class of each share: unit c is the c-th of them in the dataset."""
+    unit = {label: c for c, label in enumerate(sorted(c for share in shares for c in share))}
+    return [[unit[label] for label in share] for share in shares]
 
 
 def disjoint_tasks(

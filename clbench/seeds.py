@@ -30,6 +30,7 @@ _PURPOSES = {
     "global": 13,
     "test_sample": 14,
     "head": 15,
+    "base": 16,
 }
 
 

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.base_split import Base
 from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.errors import UsageError
@@ -50,8 +51,9 @@ def _nothing() -> None:
 class Strategy(ABC):
     """A continual learner.
 
-    The evaluator calls `setup` once, then `learn` for each experience, and `predict` before the first and after each,
-    without gradient. A strategy never sees a test image outside `predict` and must not change in it.
+    The evaluator calls `setup` once, `pretrain` where there is a base split, then `learn` for each experience, and
+    `predict` before the first and after each, without gradient. A strategy never sees a test image outside `predict`
+    and must not change in it.
     """
 
     Parameters: ClassVar[type[Parameters]] = Parameters
@@ -61,6 +63,8 @@ class Strategy(ABC):
     paper: ClassVar[str] = ""
     needs_boundaries: ClassVar[bool] = False
     """Whether it must know where an experience begins."""
+    needs_base: ClassVar[bool] = False
+    """Whether it can do nothing without a base split."""
     meta_trained: ClassVar[bool] = False
     """Whether it learns from training episodes; it then defines `meta_train` and `answer`."""
     needs_episodes: ClassVar[bool] = False
@@ -81,6 +85,8 @@ class Strategy(ABC):
         """Return why this strategy cannot learn such a stream, or None."""
         if self.needs_boundaries and not info.boundaries:
             return "needs boundaries, which this stream hides"
+        if self.needs_base and not info.base_classes:
+            return "needs a base split (base_classes), which this stream does not have"
         if self.needs_episodes and info.shots is None:
             return "needs training episodes, which this stream does not have"
         return None
@@ -95,6 +101,12 @@ class Strategy(ABC):
     @abstractmethod
     def setup(self, info: StreamInfo) -> None:
         """Prepare for a stream: build networks and memory. Called once."""
+
+    def pretrain(self, base: Base) -> None:  # noqa: B027 (some have nothing to learn from it)
+        """Learn from the base split, whose classes never come back; called once, after `setup`.
+
+        Steps and samples count. Nothing of it may be kept but what was learnt.
+        """
 
     @abstractmethod
     def learn(self, experience: Experience) -> None:

@@ -58,6 +58,8 @@ class StreamInfo:
     device: torch.device
     shots: int | None = None
     """K, support samples of each class in an episode; None where there are no episodes."""
+    base_classes: int = 0
+    """Classes of the base split, which are none of the C; 0 where there is none."""
 
     @property
     def groups(self) -> int:
@@ -148,6 +150,7 @@ class Stream:
             normalise=normalisation(dataset, device),
             seeds=seeds,
             device=device,
+            base_classes=len(plan.base.units) if plan.base else 0,
         )
         self._priority = torch.from_numpy(
             numpy_generator(seeds.memory, "memory").random(sum(len(t.train) for t in plan.tasks))
@@ -172,22 +175,27 @@ class Stream:
                 mask[experience.y[:stop]] = True
             yield replace(part, index=None, mask=mask)
 
-    def _experience(self, index: int) -> Experience:
-        task = self.plan.tasks[index]
+    def gather(self, task: Task) -> tuple[Tensor, Tensor]:
+        """Return a copy of a task's training images [N, C, H, W], and their units [N]."""
         rows = self._tensor(task.train)
         y = self._units_of(task)[self._data.y_train[rows]]
+        return task.shift.apply(self._data.x_train[rows]), y
+
+    def _experience(self, index: int) -> Experience:
+        task = self.plan.tasks[index]
+        x, y = self.gather(task)
         apart = (
             self.plan.tells_task or self.plan.shares_labels
         )  # else a class is one group everywhere
         row = index if self.info.boundaries and apart else 0
         start = sum(len(t.train) for t in self.plan.tasks[:index])
-        priority = self._priority[start : start + len(rows)].clone()
+        priority = self._priority[start : start + len(y)].clone()
         if self._device.type == "mps":  # it has no float64
             priority = priority.float()
         return Experience(
             index=index,
             task=index if self.info.tells_task else None,
-            x=task.shift.apply(self._data.x_train[rows]),
+            x=x,
             y=y,
             mask=self._mask(self.plan.train_mask, index),
             group=y + row * self.info.classes,

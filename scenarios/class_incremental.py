@@ -1,6 +1,7 @@
 """New classes in every experience; one head, no task id at test.
 
-Class-IL of van de Ven et al. 2022 (Nature Machine Intelligence 4): output unit c is the c-th class of the dataset.
+Class-IL of van de Ven et al. 2022 (Nature Machine Intelligence 4): output unit c is the c-th class of the dataset
+(of its classes without a base split's).
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from clbench.scenario import DisjointOptions, Labels, Plan, Scenario, deal_classes, disjoint_tasks
+from clbench.scenario import (
+    DisjointOptions,
+    Labels,
+    Plan,
+    Scenario,
+    deal_classes,
+    disjoint_tasks,
+    number_classes,
+)
 
 
 class ClassIncrementalOptions(DisjointOptions):
@@ -32,11 +41,11 @@ class ClassIncremental(Scenario):
     Options = ClassIncrementalOptions
 
     def plan(self, labels: Labels, options: Any, seed: int) -> Plan:
-        """Deal the classes; the unit of a class is the class itself."""
+        """Deal the classes; each has a unit of its own."""
         shares = deal_classes(options, labels.classes, seed)
         return Plan(
-            tasks=disjoint_tasks(labels, shares, units=shares),
-            units=labels.classes,
+            tasks=disjoint_tasks(labels, shares, number_classes(shares)),
+            units=sum(map(len, shares)),
             head="single",
             train_mask=options.train_mask or options.head,
             test_mask=options.test_mask or options.head,

@@ -8,9 +8,9 @@ permutation, the first experience keeping the original images; ``rotated`` turns
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from clbench.errors import UsageError
@@ -19,10 +19,10 @@ from clbench.scenario import (
     Labels,
     Plan,
     Scenario,
-    Task,
     deal_classes,
     disjoint_tasks,
-    order_classes,
+    number_classes,
+    split_classes,
 )
 from clbench.seeds import numpy_generator
 from clbench.shifts import Permutation, Rotation, Shift
@@ -56,8 +56,9 @@ class DomainIncremental(Scenario):
         else:
             if options.sizes is not None:
                 raise UsageError(f"sizes needs shift=split, not shift={options.shift}")
-            tasks = tuple(_whole(labels, shift) for shift in _shifts(options, seed))
-            order = order_classes(options, labels.classes, seed)
+            _, order = split_classes(options, labels.classes, seed)
+            (whole,) = disjoint_tasks(labels, [order], number_classes([order]))
+            tasks = tuple(replace(whole, shift=shift) for shift in _shifts(options, seed))
         return Plan(
             tasks=tasks,
             units=max(len(task.units) for task in tasks),
@@ -68,16 +69,6 @@ class DomainIncremental(Scenario):
             shares_labels=True,
             class_order=tuple(order),
         )
-
-
-def _whole(labels: Labels, shift: Shift) -> Task:
-    """Return a task of all samples and classes."""
-    return Task(
-        train=np.arange(len(labels.train)),
-        test=np.arange(len(labels.test)),
-        unit_of_class=np.arange(labels.classes),
-        shift=shift,
-    )
 
 
 def _shifts(options: DomainIncrementalOptions, seed: int) -> list[Shift]:

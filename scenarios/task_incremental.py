@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from clbench.scenario import DisjointOptions, Labels, Plan, Scenario, deal_classes, disjoint_tasks
+from clbench.scenario import (
+    DisjointOptions,
+    Labels,
+    Plan,
+    Scenario,
+    deal_classes,
+    disjoint_tasks,
+    number_classes,
+)
 
 
 class TaskIncremental(Scenario):
@@ -16,11 +24,11 @@ class TaskIncremental(Scenario):
     Options = DisjointOptions
 
     def plan(self, labels: Labels, options: Any, seed: int) -> Plan:
-        """Deal the classes; the unit of a class is the class itself."""
+        """Deal the classes; each has a unit of its own."""
         shares = deal_classes(options, labels.classes, seed)
         return Plan(
-            tasks=disjoint_tasks(labels, shares, units=shares),
-            units=labels.classes,
+            tasks=disjoint_tasks(labels, shares, number_classes(shares)),
+            units=sum(map(len, shares)),
             head="multi",
             train_mask="task",
             test_mask="task",

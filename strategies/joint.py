@@ -6,11 +6,14 @@ Its data count as memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 from pydantic import Field
 from torch import Tensor
 
+from clbench.base_split import Base
 from clbench.gradient import GradientParameters, GradientStrategy
 from clbench.memory import Memory
 from clbench.stream import Experience, StreamInfo
@@ -29,11 +32,24 @@ class Joint(GradientStrategy):
 
     Parameters = JointParameters
     needs_boundaries = True
+    _beginning: dict[str, Tensor] | None = None
+    """The body that a base split gave, under a fresh head: where every network begins."""
 
     def setup(self, info: StreamInfo) -> None:
         """Keep everything."""
         super().setup(info)
         self.memory = Memory(0, "everything", info)
+
+    def pretrain(self, base: Base) -> None:
+        """Keep what was learnt, for every network to begin with."""
+        super().pretrain(base)
+        self._beginning = deepcopy(self.network.state_dict())
+
+    def restart(self) -> None:
+        """Start from a fresh network, its body as the base split left it, and a fresh optimiser."""
+        super().restart()
+        if self._beginning is not None:
+            self.network.load_state_dict(self._beginning)
 
     def learn(self, experience: Experience) -> None:
         """Add the experience to the union and train on all of it."""
@@ -51,3 +67,13 @@ class Joint(GradientStrategy):
             yield from self.shuffled(samples, 1, self.info.batch_size)
         else:
             yield from super().schedule(samples)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return also where every network begins, after a base split."""
+        kept = {} if self._beginning is None else {"beginning": self._beginning}
+        return super().state_dict() | kept
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore also where every network begins."""
+        super().load_state_dict(state)
+        self._beginning = state.get("beginning")

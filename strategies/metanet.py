@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -22,7 +22,7 @@ from torch.nn import functional
 from clbench.augmented import Chain, Dense, Term, attended, cnn, generate, mlp, shared
 from clbench.episodic import Episode, EpisodicParameters, EpisodicStrategy, Examples
 from clbench.meta_gradients import Generator, ScalarGenerator, SequenceGenerator
-from clbench.parameters import LATER, PositiveFloat, PositiveInt
+from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.representation import Pairs, contrastive_error, cross_entropy_error, draw_pairs
 from clbench.seeds import initialised_by, torch_generator
 from clbench.stream import StreamInfo, masked
@@ -237,7 +237,7 @@ class MetaNetwork(nn.Module):
 class MetaNet(EpisodicStrategy):
     """Trains θ on episodes; answers from the support set, on a stream from the exemplars."""
 
-    Parameters = MetaNetParameters
+    Parameters: ClassVar[type[Parameters]] = MetaNetParameters
     paper = "Munkhdalai & Yu 2017, ICML, arXiv 1703.00837"
     meta_trained = True
     test_only = frozenset({"ablation"})
@@ -296,6 +296,21 @@ class MetaNet(EpisodicStrategy):
         if (usual if p.representation == "auto" else p.representation) == "contrastive":
             pairs = draw_pairs(given.y, given.valid, p.pairs, generator)
         return Support(given.x, given.y, given.valid, mask, pairs)
+
+
+class MetaNetFrozenParameters(MetaNetParameters):
+    """Hyper-parameters of MetaNet, ``frozen`` among them."""
+
+    frozen: Literal[True] = Field(
+        True, description="θ stays as the base split left it; only the memory grows"
+    )
+
+
+class MetaNetFrozen(MetaNet):
+    """MetaNet that learns on a base split alone (docs/base-split.md): on the stream, only its memory grows."""
+
+    Parameters = MetaNetFrozenParameters
+    needs_base = True
 
 
 def _terms(slow: Sequence[Tensor], fast: Sequence[Tensor] | None) -> list[Term]:

@@ -21,6 +21,7 @@ SCENARIOS = ("class-incremental", "domain-incremental", "task-incremental")
 STRATEGIES = tuple(names("strategies"))
 """Every registered one: a promise to all holds for the next one, too."""
 TINY: dict[str, Any] = {
+    "base_episodes": 5,
     "batch_size": 8,
     "episodes": 3,
     "epochs": 1,

@@ -147,6 +147,7 @@ def broken(stream: Stream, at: int, value: float = float("nan")) -> tuple[int, i
         run_stream(stream, strategy, outcome)
     assert f"experience {caught.value.experience}" in str(caught.value)
     assert f"step {caught.value.step}" in str(caught.value)
+    assert caught.value.experience is not None
     return caught.value.experience, caught.value.step, outcome.matrix
 
 

@@ -30,11 +30,16 @@ KILLER = Path(__file__).with_name("killed.py")
 COMMAND = [sys.executable, "-m", "clbench", "run", "--scenario", "class-incremental", "-q"]
 
 
+def _base_split(strategy: str) -> dict[str, int]:
+    """Return a base split for one that cannot do without, and for one that keeps more than a network of it."""
+    return {"base_classes": 4} if strategy in ("joint", "metanet-frozen") else {}
+
+
 def specification_of(
     strategy: str, folder: Path, **options: Any
 ) -> tuple[Specification, Path, list[str]]:
     """Return a short run on digits, where its result belongs, and the command that makes it."""
-    options = {"samples": 40} | options
+    options = {"samples": 40, **_base_split(strategy), **options}
     known = strategy_class(strategy)[0].Parameters.model_fields
     hyper = {key: value for key, value in TINY.items() if key in known}
     request = Request(
