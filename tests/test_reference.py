@@ -46,7 +46,9 @@ ROWS = sorted({path.parent / path.name.partition("-s")[0] for path in FILES})
 def test_no_seed_of_a_committed_row_is_missing(row: Path) -> None:
     found = {int(path.stem.rpartition("-s")[2]) for path in row.parent.glob(f"{row.name}-s*.json")}
     assert found == set(range(len(found)))
-    assert len(found) > 1
+    record = json.loads(Path(f"{row}-s0.json").read_text("utf-8"))
+    over_episodes = record["metrics"].get("episodes", 0) >= 1000  # then one seed has an interval
+    assert len(found) > 1 or over_episodes
 
 
 def test_metanet_clears_the_nearest_neighbour_on_mnist() -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench.augmented import Chain, Convolution, Layer, cnn, mlp, shared
+from clbench.episode_evaluator import run_episodes
+from clbench.episode_stream import EpisodeStream
 from clbench.evaluator import Outcome, run_stream
 from clbench.meta_gradients import ScalarGenerator, SequenceGenerator, coordinate, features
 from clbench.representation import draw_pairs
@@ -399,3 +401,32 @@ def test_in_task_incremental_streams_an_episode_has_one_task() -> None:
         assert strategy.draw(experience, torch.arange(2)).support.mask.sum() == 2
     assert set(strategy._remembered) == set(range(5))
     assert strategy.working_bytes() > 0
+
+
+def test_it_learns_to_learn_and_ablations_take_that_away() -> None:
+    """3-way 1-shot on digits, of classes it never saw; labels are dealt anew in every episode: chance is a third."""
+    specification, _ = specify(
+        dataset="digits",
+        scenario="episodic",
+        strategy="metanet",
+        options={
+            "ways": 3,
+            "queries": 5,
+            "episodes": 200,
+            "train_classes": 7,
+            "test_episodes": 200,
+        },
+        hyper_parameters={"network": "mlp", "hidden": [32, 32], "lr": 0.003, "temperature": 0.3},
+    )
+    stream, strategy = prepare(specification)
+    assert isinstance(stream, EpisodeStream)
+    accuracies = {}
+    for ablation in ("none", "no-fast-weights", "uniform-attention", "nearest-key"):
+        strategy.parameters = strategy.parameters.model_copy(update={"ablation": ablation})
+        outcome = Outcome(meta_trained=ablation != "none")
+        run_episodes(stream, strategy, outcome)
+        accuracies[ablation] = outcome.matrix[-1][0] or 0.0
+    assert accuracies["none"] > 0.6
+    assert accuracies["nearest-key"] > 0.6
+    assert abs(accuracies["no-fast-weights"] - 1 / 3) < 0.04
+    assert accuracies["uniform-attention"] < accuracies["none"] - 0.1
