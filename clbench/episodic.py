@@ -33,11 +33,11 @@ class EpisodicParameters(MemoryParameters, MetaTrainingParameters):
     """Hyper-parameters of a strategy that is trained on episodes; those of `meta_…` on episodes of held-out classes."""
 
     episodes: PositiveInt = Field(
-        200, description="training episodes an experience; one per batch if online"
+        200, description="on a stream: training episodes an experience; one per batch if online"
     )
-    ways: PositiveInt = Field(10, description="classes in an episode at most")
-    shots: PositiveInt = Field(2, description="support samples of each class")
-    queries: PositiveInt = Field(20, description="query samples of each class")
+    ways: PositiveInt = Field(10, description="on a stream: classes in an episode at most")
+    shots: PositiveInt = Field(2, description="on a stream: support samples of each class")
+    queries: PositiveInt = Field(20, description="on a stream: query samples of each class")
     lr: PositiveFloat = Field(0.001, description="learning rate of Adam")
     noise: Noise = 0.0
     base_episodes: PositiveInt = Field(
