@@ -79,8 +79,7 @@ class _Second(MetaTraining):
         progress: Progress,
         save: Callable[[], None],
     ) -> None:
-        every = stream.plan.protocol["anytime"]["every"]
-        super().__init__(stream.second, strategy, outcome, progress, save, every)
+        super().__init__(stream.second, strategy, outcome, progress, save, stream.probe_every)
         self._both = stream
 
     def add_point(self) -> None:

@@ -47,14 +47,11 @@ class ProblemPlan(EpisodePlan):
 
     then_hash: str = ""
     """Of the second dataset."""
-    every: int = 1
-    """Training episodes between two points of the trace."""
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """As of the first problem; the trace is an any-time evaluation."""
-        traced = {"every": self.every, "samples": None}
-        return super().protocol | {"then_hash": self.then_hash, "anytime": traced}
+        """As of the first problem, and the hash of the second dataset."""
+        return super().protocol | {"then_hash": self.then_hash}
 
 
 class ProblemStream(EpisodeStream):
@@ -83,13 +80,10 @@ class ProblemStream(EpisodeStream):
         if plan.held_out:
             raise UsageError("validation=true is for the scenario episodic; here it must be false")
         super().__init__(dataset, plan, options, scenario=scenario, seeds=seeds, device=device)
-        self.plan = ProblemPlan(
-            plan.train,
-            plan.validation,
-            plan.test,
-            then_hash=second.hash,
-            every=options.probe_every,
-        )
+        classes = plan.train, plan.validation, plan.test
+        self.plan = ProblemPlan(*classes, then_hash=second.hash)
+        self.probe_every: int = options.probe_every
+        """Training episodes of the second problem between two tests on both."""
         self.info = replace(self.info, experiences=2)
         self.second = _Permuted(
             second, options, scenario=scenario, seeds=of_second_problem(seeds), device=device

@@ -239,7 +239,7 @@ class _Run:
 
     def _measured(self, finished: bool) -> Record:
         matrix, trace = self.outcome.matrix, self.outcome.trace
-        asked = anytime.METRICS if "anytime" in self.specification["protocol"] else {}
+        asked = anytime.METRICS if trace or "anytime" in self.specification["protocol"] else {}
         values: dict[str, float | None] = dict.fromkeys([*metrics.METRICS, *asked])
         if finished:
             values = metrics.compute_all(matrix)
