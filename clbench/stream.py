@@ -60,6 +60,13 @@ class StreamInfo:
     """K, support samples of each class in an episode; None where there are no episodes."""
     base_classes: int = 0
     """Classes of the base split, which are none of the C; 0 where there is none."""
+    problem: int = 0
+    """Which of several problems of episodes this is about, where a stream's experiences are such."""
+
+    @property
+    def several_problems(self) -> bool:
+        """Whether the experiences are problems of episodes."""
+        return self.shots is not None and self.experiences != 1
 
     @property
     def groups(self) -> int:
