@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.augmented import Chain, Dense, Term, attended, cnn, generate, mlp, shared
-from clbench.episode_sampler import Episodes
-from clbench.episodic import Episode, EpisodicParameters, EpisodicStrategy, Examples
-from clbench.gradient import LossTrace
+from clbench.episodic import Episode, EpisodicParameters, Examples
 from clbench.meta_gradients import Generator, ScalarGenerator, SequenceGenerator
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
+from clbench.problems import ProblemStrategy
 from clbench.representation import Pairs, contrastive_error, cross_entropy_error, draw_pairs
 from clbench.seeds import initialised_by, torch_generator
 from clbench.stream import StreamInfo, masked
@@ -188,10 +187,6 @@ class MetaNetwork(nn.Module):
         """Return the logits of the slow weights alone."""
         return self.b.forward(x, shared(list(self.W)))
 
-    def own_weights(self) -> list[nn.Parameter]:
-        """Return what each of several problems has of its own: W and Q."""
-        return [*self.W, *self.Q]
-
     def embed(self, x: Tensor, task: list[Tensor] | None) -> Tensor:
         """Return the keys u(Q, Q*, x) [N, K], normalised; no ReLU on the last layer."""
         return functional.normalize(self.u.forward(x, *_terms(list(self.Q), task)), dim=1)
@@ -240,7 +235,7 @@ class MetaNetwork(nn.Module):
         return self._unlearnt[units]
 
 
-class MetaNet(EpisodicStrategy):
+class MetaNet(ProblemStrategy):
     """Trains θ on episodes; answers from the support set, on a stream from the exemplars."""
 
     Parameters: ClassVar[type[Parameters]] = MetaNetParameters
@@ -265,47 +260,9 @@ class MetaNet(EpisodicStrategy):
             network = MetaNetwork(layers(units), layers(), p, info.seeds.init)
         return network.to(info.device)
 
-    def setup(self, info: StreamInfo) -> None:
-        """Begin with the first problem, where there are several."""
-        self._problem, self._resting = info.problem, dict[int, list[Tensor]]()
-        super().setup(info)
-
-    def begin_problem(self, info: StreamInfo) -> None:
-        """Lay W and Q aside and draw new ones, new to Adam; Z, G and what Adam knows of them go on."""
-        own = self.network.own_weights()
-        self._resting[self._problem] = _copies(own)
-        self._problem, self._losses = info.problem, LossTrace()
-        layers = [*self.network.b.layers, *self.network.u.layers]
-        with initialised_by(info.seeds.init):
-            drawn = [layer.initial() for layer in layers]
-        _put(own, drawn)
-        for weight in own:
-            self.optimizer.state.pop(weight, None)
-
-    @torch.no_grad()
-    def answer(self, episodes: Episodes) -> Tensor:
-        """Return logits [E, Q, N], by the W and Q of the episodes' problem."""
-        if episodes.info.problem == self._problem:
-            return super().answer(episodes)
-        own = self.network.own_weights()
-        awake = _copies(own)
-        _put(own, self._resting[episodes.info.problem])
-        try:
-            return super().answer(episodes)
-        finally:
-            _put(own, awake)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return also the weights of other problems, where there are several."""
-        problems = {"problem": self._problem, "resting": self._resting}
-        return super().state_dict() | (problems if self._resting else {})
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore also the weights of other problems."""
-        super().load_state_dict(state)
-        self._problem = state.get("problem", self._problem)
-        resting, device = state.get("resting", {}), self.info.device
-        self._resting = {i: [w.to(device) for w in own] for i, own in resting.items()}
+    def own_weights(self, network: MetaNetwork) -> list[nn.Parameter]:
+        """Return W and Q; Z and G are shared by all problems."""
+        return [*network.W, *network.Q]
 
     def lesson(self, episode: Episode) -> Lesson:
         """Return an episode with the pairs of its representation loss."""
@@ -359,16 +316,6 @@ class MetaNetFrozen(MetaNet):
 
     Parameters = MetaNetFrozenParameters
     needs_base = True
-
-
-def _copies(weights: Sequence[Tensor]) -> list[Tensor]:
-    return [weight.detach().clone() for weight in weights]
-
-
-@torch.no_grad()
-def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    for weight, value in zip(weights, values, strict=True):
-        weight.copy_(value)
 
 
 def _terms(slow: Sequence[Tensor], fast: Sequence[Tensor] | None) -> list[Term]:
