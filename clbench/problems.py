@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,11 +29,11 @@ class ProblemStrategy(EpisodicStrategy):
         super().setup(info)
 
     def begin_problem(self, info: StreamInfo) -> None:
-        """Lay the problem's weights aside and take initial ones, new to the optimiser; the shared ones go on."""
+        """Lay the problem's weights aside and draw others, new to the optimiser; the shared ones go on."""
         own = self.own_weights(self.network)
         self._resting[self._problem] = _copies(own)
         self._problem, self._losses = info.problem, LossTrace()
-        _put(own, self.own_weights(self.build(self.info)))
+        _put(own, self.own_weights(self.build(replace(self.info, seeds=info.seeds))))
         for weight in own:
             self.optimizer.state.pop(weight, None)
 

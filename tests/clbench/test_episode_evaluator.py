@@ -401,7 +401,7 @@ def test_training_options_are_no_part_of_a_run_that_is_not_trained() -> None:
     ("scenario", "strategy", "words"),
     [
         ("class-incremental", PROTOTYPES, "needs training episodes"),
-        ("episodic", "metanet", "trains on episodes of a stream"),
+        ("episodic", "metanet-frozen", "needs a base split"),
     ],
 )
 def test_impossible_pairs_are_skipped_with_a_reason(
