@@ -29,8 +29,8 @@ class Addressing(nn.Module):
     width: int
 
     @abstractmethod
-    def initial(self, batch: int, device: torch.device) -> Slots:
-        """Return the state that every sequence begins with."""
+    def initial(self, batch: int, like: Tensor) -> Slots:
+        """Return the state that every sequence begins with, with the device and dtype of ``like``."""
 
     @abstractmethod
     def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
@@ -42,7 +42,7 @@ class NoMemory(Addressing):
 
     width = 0
 
-    def initial(self, batch: int, device: torch.device) -> Slots:
+    def initial(self, batch: int, like: Tensor) -> Slots:
         """Return nothing."""
         return ()
 
@@ -68,10 +68,10 @@ class LRUA(Addressing):
         self.width = heads * size
         self._shape, self._heads, self._decay = (slots, size), heads, decay
 
-    def initial(self, batch: int, device: torch.device) -> Slots:
+    def initial(self, batch: int, like: Tensor) -> Slots:
         """Return M [B, N, D], the read weights [B, R, N] and the usage [B, N]; all begin at slot 0."""
-        M = torch.full((batch, *self._shape), EMPTY, device=device)
-        weights = first_slot((batch, self._heads, self._shape[0]), device)
+        M = like.new_full((batch, *self._shape), EMPTY)
+        weights = first_slot(like.new_zeros(batch, self._heads, self._shape[0]))
         return M, weights, weights[:, 0]
 
     def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
@@ -105,10 +105,10 @@ class NTM(Addressing):
         self.width = heads * size
         self._shape, self._heads = (slots, size), heads
 
-    def initial(self, batch: int, device: torch.device) -> Slots:
+    def initial(self, batch: int, like: Tensor) -> Slots:
         """Return M [B, N, D] and the weights of all heads, the writing one last, [B, R+1, N]."""
-        M = torch.full((batch, *self._shape), EMPTY, device=device)
-        return M, first_slot((batch, self._heads + 1, self._shape[0]), device)
+        M = like.new_full((batch, *self._shape), EMPTY)
+        return M, first_slot(like.new_zeros(batch, self._heads + 1, self._shape[0]))
 
     def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
         """Write by the last head's weights, then read by the others'."""
@@ -122,11 +122,10 @@ class NTM(Addressing):
         return (read @ M).flatten(1), (M, torch.cat([read, write], 1))
 
 
-def first_slot(shape: tuple[int, int, int], device: torch.device) -> Tensor:
+def first_slot(zeros: Tensor) -> Tensor:
     """Return weights [B, R, N] that are all on slot 0."""
-    weights = torch.zeros(shape, device=device)
-    weights[:, :, 0] = 1
-    return weights
+    zeros[:, :, 0] = 1
+    return zeros
 
 
 def cosine(key: Tensor, slots: Tensor) -> Tensor:

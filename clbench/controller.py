@@ -70,7 +70,7 @@ class MANNetwork(nn.Module):
         H = weight.shape[1] - self.memory.width
         h, r = weight.new_zeros(batch, H), weight.new_zeros(batch, self.memory.width)
         label = weight.new_zeros(batch, self.units)
-        return State(h, h, r, label, self.memory.initial(batch, weight.device))
+        return State(h, h, r, label, self.memory.initial(batch, weight))
 
     def step(self, seen: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits [B, C] for images seen [B, 4H], and the state after them, their label not yet told."""

@@ -147,7 +147,7 @@ class MANN(EpisodicStrategy):
 
     def steps(self, episodes: int) -> int:
         """Return in how many steps so many episodes are learnt from."""
-        return int(math.ceil(episodes / self._at_once))
+        return math.ceil(episodes / self._at_once)
 
     def shots(self) -> int:
         """Return the support samples of each class that make an episode as long as the priming."""
@@ -155,7 +155,7 @@ class MANN(EpisodicStrategy):
         if p.shots is not None:
             return int(p.shots)
         tasks = self._groups.view(-1, self.info.classes).any(1).sum() if self.info.tells_task else 1
-        return max(1, p.memory_size // max(1, int(tasks)) // self._ways)
+        return int(max(1, p.memory_size // max(1, int(tasks)) // self._ways))
 
     def draw(self, current: Experience, rows: Tensor) -> Sequences:
         """Return a batch of episodes."""
