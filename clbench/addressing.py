@@ -77,7 +77,7 @@ class LRUA(Addressing):
     def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
         """Erase and write the slots that the usage names, then read by content."""
         M, read, usage = slots
-        emitted = self.emit(h).view(len(h), self._heads, -1)
+        emitted = self.emit(h).view(len(h), self._heads, self._shape[1] + 1)
         key, alpha = torch.split(emitted, [self._shape[1], 1], 2)
         key, gate = key.tanh(), alpha.sigmoid()
         least = least_used(usage, self._heads)
@@ -113,7 +113,7 @@ class NTM(Addressing):
     def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
         """Write by the last head's weights, then read by the others'."""
         M, before = slots
-        emitted = self.emit(h).view(len(h), self._heads + 1, -1)
+        emitted = self.emit(h).view(len(h), self._heads + 1, self._shape[1] + 6)
         erase, add = self.emit_write(h).chunk(2, 1)
         write = address(emitted[:, -1:], M, before[:, -1:])
         kept = 1 - write.mT * erase.sigmoid()[:, None]

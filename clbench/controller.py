@@ -109,7 +109,7 @@ class MANNetwork(nn.Module):
         batch, count = x.shape[:2]
         copies = state.map(lambda tensor: tensor.repeat_interleave(count, 0))
         logits, _ = self.step(self.see(x.flatten(2)).flatten(0, 1), copies)
-        return logits.view(batch, count, -1)
+        return logits.view(batch, count, self.units)
 
 
 def _where(chosen: Tensor, new: State, old: State) -> State:

@@ -72,6 +72,8 @@ class Outcome:
     """State of the strategy at the best point of the learning curve, where that is to be kept."""
     spread: dict[str, float | None] = field(default_factory=dict)
     """``ci95``, half a 95 % t interval over test episodes, and the number of these ``episodes``."""
+    by_presentation: list[float] = field(default_factory=list)
+    """Of episodes that are sequences: accuracy on the first, second … sample of a class."""
 
 
 def _nothing() -> None:

@@ -89,6 +89,8 @@ class Strategy(ABC):
             return "needs a base split (base_classes), which this stream does not have"
         if self.needs_episodes and info.shots is None:
             return "needs training episodes, which this stream does not have"
+        if info.in_sequence and type(self).present is Strategy.present:
+            return "does not answer along a sequence, as protocol=presentations asks"
         return None
 
     def check(self, info: StreamInfo) -> None:  # noqa: B027 (most have nothing to refuse)
@@ -136,6 +138,14 @@ class Strategy(ABC):
         depend on no other episode and, unless `transductive`, on no other query.
         """
         return torch.stack([self._learn_alone(episodes, index) for index in range(len(episodes))])
+
+    def present(self, episodes: Episodes) -> Tensor:
+        """Return logits [E, S, N] for the samples of each episode's sequence, ``support``, in their order.
+
+        The answer to a sample may depend on it, on the samples before it and on their labels, on nothing else. Only a
+        strategy that defines this can run ``protocol=presentations``.
+        """
+        raise NotImplementedError
 
     def _learn_alone(self, episodes: Episodes, index: int) -> Tensor:
         learner = type(self)(self.parameters)

@@ -180,6 +180,12 @@ class MANN(EpisodicStrategy):
         logits = self._asked(query, self._primed(support, episodes.labels, generator))
         return logits[:, :, : episodes.info.classes]
 
+    @torch.no_grad()
+    def present(self, episodes: Episodes) -> Tensor:
+        """Return logits [E, S, N] along the sequences: each answered before its label is told."""
+        logits, _ = self.network.run(self.info.normalise(episodes.support), episodes.labels)
+        return logits[:, :, : episodes.info.classes]
+
     # For both.
 
     def _primed(self, x: Tensor, y: Tensor, generator: torch.Generator) -> State:
