@@ -63,7 +63,7 @@ def run_episodes(
         meta_train(stream, strategy, outcome, progress, save)
     strategy.on_step = progress.step
     clock = Clock(stream.info.device)
-    asked = _ask(strategy, stream.test_episodes())
+    asked = _asked(strategy, stream.test_episodes())
     accuracies = [fmean(episode) for episode in asked]
     accuracy = fmean(accuracies)
     outcome.matrix.append([accuracy])
@@ -86,12 +86,17 @@ def meta_train(
     outcome.matrix = [[None]]
     strategy.on_step = progress.step
     if not outcome.meta_trained:
-        _MetaTraining(stream, strategy, outcome, progress, save).run()
+        MetaTraining(stream, strategy, outcome, progress, save).run()
     if outcome.best is not None:
         strategy.load_state_dict(outcome.best)
 
 
-def _ask(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[list[float]]:
+def ask(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[float]:
+    """Return the accuracy of every episode, with one synchronisation."""
+    return [fmean(accuracies) for accuracies in _asked(strategy, batches)]
+
+
+def _asked(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[list[float]]:
     """Return each episode's accuracy, of sequences that on each presentation of a class; with one synchronisation."""
     hits: list[Tensor] = []
     broken: list[Tensor] = []
@@ -137,8 +142,17 @@ def _by_presentation(hit: Tensor, labels: Tensor) -> Tensor:
     return counts.to(hit.device).scatter_add(1, nth, hit.long())
 
 
-class _MetaTraining:
-    """Meta-training with its learning curve and its checkpoints."""
+class MetaTraining:
+    """Meta-training with its learning curve and its checkpoints.
+
+    Args:
+        stream: The episodes.
+        strategy: The meta-learner.
+        outcome: Goes on where it says.
+        progress: Told of every point.
+        save: Writes a checkpoint.
+        every: Episodes between two points; None as the options say.
+    """
 
     def __init__(
         self,
@@ -147,6 +161,7 @@ class _MetaTraining:
         outcome: Outcome,
         progress: Progress,
         save: Callable[[], None],
+        every: int | None = None,
     ) -> None:
         self._stream, self._strategy, self._outcome = stream, strategy, outcome
         self._progress, self._save = progress, save
@@ -156,8 +171,8 @@ class _MetaTraining:
             self._episodes.load_state_dict(outcome.training)
         between = WeakMethod(self._between)  # no test image hangs on what a strategy is given
         self._episodes.between = lambda: _call(between)
-        self._every = -(-stream.options.episodes // stream.options.curve)
-        self._next = (self._episodes.drawn // self._every + 1) * self._every if self._every else 0
+        self._every = every or -(-stream.options.episodes // stream.options.curve)
+        self._next = self._after(self._episodes.drawn)
         self._steps = strategy.effort.steps
         self._saved = time.monotonic()
 
@@ -174,9 +189,9 @@ class _MetaTraining:
         drawn = self._episodes.drawn
         if drawn >= min(self._next, self._episodes.length):
             self._pause()
-            self._next = (drawn // self._every + 1) * self._every
+            self._next = self._after(drawn)
             self._check_losses()
-            self._add_point()
+            self.add_point()
             self._outcome.eval_seconds += self._clock.lap()
         if time.monotonic() - self._saved >= SAVE_EVERY:
             self._pause()
@@ -185,11 +200,15 @@ class _MetaTraining:
     def _pause(self) -> None:
         self._outcome.train_seconds += self._clock.lap()
 
-    def _add_point(self) -> None:
+    def _after(self, drawn: int) -> int:
+        return (drawn // self._every + 1) * self._every if self._every else 0
+
+    def add_point(self) -> None:
+        """Add a point to the learning curve, where there are validation classes."""
         if not len(self._stream.plan.validation):
             return
-        asked = _ask(self._strategy, self._stream.curve_episodes())
-        accuracy = fmean(fmean(episode) for episode in asked)
+        accuracies = ask(self._strategy, self._stream.curve_episodes())
+        accuracy = fmean(accuracies)
         before = [point["accuracy"] for point in self._outcome.curve]
         if self._stream.options.keep == "best" and accuracy > max(before, default=-1.0):
             self._outcome.best = deepcopy(self._strategy.state_dict())
@@ -205,7 +224,9 @@ class _MetaTraining:
     def _check_losses(self) -> None:
         step = self._strategy.first_bad_step()
         if step is not None and int(step) >= 0:
-            raise NonFiniteLossError(experience=0, step=self._steps + int(step))
+            raise NonFiniteLossError(
+                experience=len(self._outcome.matrix) - 1, step=self._steps + int(step)
+            )
 
     def _write(self) -> None:
         self._outcome.training = self._episodes.state_dict()

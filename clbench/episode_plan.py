@@ -134,7 +134,7 @@ def plan_episodes(
     _check_ways("test", plan.test, options)
     if options.validation or options.keep == "best" or len(plan.validation):
         _check_ways("validation", plan.validation, options)
-    _check_samples(labels, options)
+    check_samples(labels, options)
     return replace(plan, test=plan.validation, held_out=True) if options.validation else plan
 
 
@@ -145,7 +145,12 @@ def _check_ways(part: str, classes: Indices, options: EpisodeOptions) -> None:
         )
 
 
-def _check_samples(labels: Labels, options: EpisodeOptions) -> None:
+def check_samples(labels: Labels, options: EpisodeOptions) -> None:
+    """Refuse episodes that need more samples of a class than there are.
+
+    Raises:
+        UsageError: Says how many there are.
+    """
     both = np.concatenate([labels.train, labels.test])  # an episode takes its samples from either
     least = int(np.bincount(both, minlength=labels.classes).min())
     if sum(options.each) <= least:

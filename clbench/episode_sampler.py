@@ -79,12 +79,16 @@ class Sampler:
     Args:
         x: [M, c, h, w] images of these classes and no others.
         label: [M] their classes, 0…k−1.
-        turns: 4 if every rotation by 90 degrees is a class of its own, else 1.
+        views: [V, h·w] orders of the pixels, in each of which a class is one of its own; None is the one they have.
         device: Where draws are made; that of the generators.
     """
 
-    def __init__(self, x: Tensor, label: Indices, turns: int, device: torch.device) -> None:
-        self._x, self._turns, self._device = x, turns, device
+    def __init__(
+        self, x: Tensor, label: Indices, views: Tensor | None, device: torch.device
+    ) -> None:
+        self._x, self._device = x, device
+        self._views = None if views is None else views.to(x.device)
+        self._each = 1 if views is None else len(views)
         self._least = int(np.bincount(label).min())
         self._pool = Pool(torch.as_tensor(label, device=device), int(label.max()) + 1)
 
@@ -98,29 +102,31 @@ class Sampler:
         """
         self._check(shape)
         originals = len(self._pool.count)
-        keys = torch.rand(count, originals * self._turns, generator=generator, device=self._device)
+        keys = torch.rand(count, originals * self._each, generator=generator, device=self._device)
         chosen = keys.topk(shape.ways).indices  # in a random order: the place is the label
         drawn = self._pool.draw(chosen.flatten() % originals, shape.shots, shape.queries, generator)
-        turn = chosen // originals
-        support, labels = self._gather(drawn.support.view(*chosen.shape, -1), turn, generator)
-        query, targets = self._gather(drawn.query.view(*chosen.shape, -1), turn, generator)
+        view = chosen // originals
+        support, labels = self._gather(drawn.support.view(*chosen.shape, -1), view, generator)
+        query, targets = self._gather(drawn.query.view(*chosen.shape, -1), view, generator)
         asked = Episodes(replace(info, classes=shape.ways), support, labels, query)
         return EpisodeBatch(asked, targets)
 
     def _gather(
-        self, rows: Tensor, turn: Tensor, generator: torch.Generator
+        self, rows: Tensor, view: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return the images [E, N·k, c, h, w] at ``rows`` [E, N, k] and their labels, in a random order."""
         episodes, ways, each = rows.shape
         keys = torch.rand(episodes, ways * each, generator=generator, device=self._device)
         order = keys.argsort(1)
         labels = order // each
-        turns = turn.gather(1, labels).to(self._x.device)
+        views = view.gather(1, labels).to(self._x.device)
         x = self._x[rows.flatten(1).gather(1, order).to(self._x.device)]
-        return (rotated(x, turns) if self._turns > 1 else x), labels.to(self._x.device)
+        if self._views is not None:
+            x = rearranged(x, self._views[views])
+        return x, labels.to(self._x.device)
 
     def _check(self, shape: Shape) -> None:
-        classes = len(self._pool.count) * self._turns
+        classes = len(self._pool.count) * self._each
         if shape.ways > classes:
             raise UsageError(f"an episode of {shape.ways} ways needs more than {classes} classes")
         if shape.shots + shape.queries > self._least:
@@ -130,10 +136,13 @@ class Sampler:
             )
 
 
-def rotated(x: Tensor, turns: Tensor) -> Tensor:
-    """Return square images [E, S, c, n, n], each turned counter-clockwise by 90 degrees ``turns`` [E, S] times."""
-    size = x.shape[-1]
-    pixels = torch.arange(size * size, device=x.device).view(size, size)
-    source = torch.stack([torch.rot90(pixels, times).flatten() for times in range(4)])
-    taken = source[turns][:, :, None].expand(*x.shape[:3], -1)
+def quarter_turns(size: int) -> Tensor:
+    """Return [4, n·n] the pixels of an n × n image in the orders that turn it counter-clockwise by 0 … 270 degrees."""
+    pixels = torch.arange(size * size).view(size, size)
+    return torch.stack([torch.rot90(pixels, times).flatten() for times in range(4)])
+
+
+def rearranged(x: Tensor, orders: Tensor) -> Tensor:
+    """Return images [E, S, c, h, w], the pixels of each in its own order [E, S, h·w]."""
+    taken = orders[:, :, None].expand(*x.shape[:3], -1)
     return x.flatten(-2).gather(-1, taken).view(x.shape)

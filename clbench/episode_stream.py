@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clbench.dataset import Dataset
 from clbench.episode_plan import EpisodeOptions, EpisodePlan
-from clbench.episode_sampler import EpisodeBatch, Sampler, Shape
+from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, quarter_turns
 from clbench.errors import UsageError
 from clbench.scenario import Indices
 from clbench.seeds import Seeds, torch_generator
@@ -126,8 +127,7 @@ class EpisodeStream:
 
     def training(self, **shape: int | None) -> TrainingEpisodes:
         """Return all training episodes, none of them drawn; their shape is as at test where it is not given."""
-        turns = 1 if self.options.rotations == "none" else 4
-        sampler = self._sampler(self.plan.train, turns, self._device)
+        sampler = self._sampler(self.plan.train, self.views(training=True), self._device)
         length, seed = self.options.episodes, self._seeds.train
         return TrainingEpisodes(sampler, self.shape.changed(**shape), self.info, length, seed)
 
@@ -154,11 +154,15 @@ class EpisodeStream:
     def _validation(self) -> Sampler:
         return self._held_out(self.plan.validation)
 
-    def _held_out(self, classes: Indices) -> Sampler:
-        turns = 4 if self.options.rotations == "all" else 1
-        return self._sampler(classes, turns, torch.device("cpu"))
+    def views(self, *, training: bool) -> Tensor | None:
+        """Return the orders of pixels [V, h·w] in which a class is one of its own; None is the one they have."""
+        turned = ("train", "all") if training else ("all",)
+        return quarter_turns(self.info.shape[1]) if self.options.rotations in turned else None
 
-    def _sampler(self, classes: Indices, turns: int, device: torch.device) -> Sampler:
+    def _held_out(self, classes: Indices) -> Sampler:
+        return self._sampler(classes, self.views(training=False), torch.device("cpu"))
+
+    def _sampler(self, classes: Indices, views: Tensor | None, device: torch.device) -> Sampler:
         """Return what draws episodes of these classes, with a copy of their images of both splits."""
         place = np.full(len(self._data.classes), -1)
         place[classes] = np.arange(len(classes))
@@ -170,4 +174,4 @@ class EpisodeStream:
             label = place[y.numpy()]
             xs.append(x[torch.from_numpy(label >= 0)])
             labels.append(label[label >= 0])
-        return Sampler(torch.cat(xs).to(self._device), np.concatenate(labels), turns, device)
+        return Sampler(torch.cat(xs).to(self._device), np.concatenate(labels), views, device)

@@ -33,11 +33,11 @@ class EpisodicParameters(MemoryParameters, MetaTrainingParameters):
     """Hyper-parameters of a strategy that is trained on episodes; those of `meta_…` on episodes of held-out classes."""
 
     episodes: PositiveInt = Field(
-        200, description="training episodes an experience; one per batch if online"
+        200, description="on a stream: training episodes an experience; one per batch if online"
     )
-    ways: PositiveInt = Field(10, description="classes in an episode at most")
-    shots: PositiveInt = Field(2, description="support samples of each class")
-    queries: PositiveInt = Field(20, description="query samples of each class")
+    ways: PositiveInt = Field(10, description="on a stream: classes in an episode at most")
+    shots: PositiveInt = Field(2, description="on a stream: support samples of each class")
+    queries: PositiveInt = Field(20, description="on a stream: query samples of each class")
     lr: PositiveFloat = Field(0.001, description="learning rate of Adam")
     noise: Noise = 0.0
     base_episodes: PositiveInt = Field(
@@ -236,7 +236,7 @@ class EpisodicStrategy(GradientStrategy):
         for batch in episodes.batches(1):
             asked = batch.episodes
             support, mask = self._given(asked, 0)
-            query = _all_valid(self.noisy(self.info.normalise(asked.query[0])), batch.targets[0])
+            query = _all_valid(self.noisy(asked.info.normalise(asked.query[0])), batch.targets[0])
             self.step(self.lesson(Episode(replace(support, x=self.noisy(support.x)), query, mask)))
 
     @torch.no_grad()
@@ -247,11 +247,11 @@ class EpisodicStrategy(GradientStrategy):
     def _answer(self, episodes: Episodes, index: int) -> Tensor:
         generator = torch_generator(self.info.seeds.train, "rebuild", self.info.device)
         state = self.remember(*self._given(episodes, index), generator)
-        return self.respond(self.info.normalise(episodes.query[index]), state)
+        return self.respond(episodes.info.normalise(episodes.query[index]), state)
 
     def _given(self, episodes: Episodes, index: int) -> tuple[Examples, Tensor]:
         """Return the support set of an episode, and its mask: all units compete."""
-        x, y = self.info.normalise(episodes.support[index]), episodes.labels[index]
+        x, y = episodes.info.normalise(episodes.support[index]), episodes.labels[index]
         return _all_valid(x, y), torch.ones(
             episodes.info.classes, dtype=torch.bool, device=y.device
         )

@@ -19,6 +19,8 @@ from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
 from clbench.evaluator import Anytime, Outcome, Progress, run_stream
+from clbench.problem_evaluator import run_problems
+from clbench.problem_stream import ProblemStream
 from clbench.provenance import provenance
 from clbench.results import Record
 from clbench.seeds import global_state, global_state_of_a_run, set_global_state
@@ -168,9 +170,13 @@ class _Run:
             self._save(strategy)
 
         if isinstance(stream, EpisodeStream):
-            if self.trained is not None and strategy.meta_trained:
+            first = not self.outcome.matrix[1:]  # of several problems
+            if self.trained is not None and strategy.meta_trained and first:
                 self._meta_train_once(self.trained, stream, strategy, progress)
-            run_episodes(stream, strategy, self.outcome, progress, save)
+            if isinstance(stream, ProblemStream):
+                run_problems(stream, strategy, self.outcome, progress, save)
+            else:
+                run_episodes(stream, strategy, self.outcome, progress, save)
             return
         during = self.specification["protocol"].get("anytime")
         anytime = Anytime(**during) if during else None
@@ -233,7 +239,7 @@ class _Run:
 
     def _measured(self, finished: bool) -> Record:
         matrix, trace = self.outcome.matrix, self.outcome.trace
-        asked = anytime.METRICS if "anytime" in self.specification["protocol"] else {}
+        asked = anytime.METRICS if trace or "anytime" in self.specification["protocol"] else {}
         values: dict[str, float | None] = dict.fromkeys([*metrics.METRICS, *asked])
         if finished:
             values = metrics.compute_all(matrix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,7 @@ _PURPOSES = {
     "test_sample": 14,
     "head": 15,
     "base": 16,
+    "problem": 17,
 }
 
 
@@ -69,6 +70,12 @@ def derived(seed: int, purpose: str) -> int:
     """Return a 63-bit seed for one purpose."""
     state = _sequence(seed, purpose).generate_state(2, np.uint32)
     return (int(state[0]) << 31) ^ int(state[1])
+
+
+def of_second_problem(seeds: Seeds) -> Seeds:
+    """Return the seeds of a run's second problem of episodes; the memory's is the same."""
+    second = {name: derived(getattr(seeds, name), "problem") for name in ("order", "init", "train")}
+    return replace(seeds, **second)
 
 
 def numpy_generator(seed: int, purpose: str, *key: int) -> np.random.Generator:

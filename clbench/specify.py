@@ -18,6 +18,7 @@ from clbench.episode_stream import EpisodeStream
 from clbench.errors import ClbenchError, UsageError, about, unknown
 from clbench.evaluator import Anytime
 from clbench.parameters import Parameters
+from clbench.problem_stream import ProblemOptions, ProblemStream
 from clbench.registry import Resolved, resolve
 from clbench.scenario import Labels, Scenario, plan_stream
 from clbench.seeds import Seeds
@@ -100,7 +101,7 @@ def specify(
     hyper = learner.Parameters.parse(hyper_parameters or {}, f"strategy {strategy!r}")
     chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
     data = dataset_of(dataset, data_dir)
-    stream = _stream(stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu")
+    stream = _stream(stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir)
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
     specification = {
@@ -158,6 +159,7 @@ def _stream(
     name: str,
     seeds: Seeds,
     device: str,
+    data_dir: Path | None,
 ) -> Stream | EpisodeStream:
     """Return what a scenario makes of a dataset.
 
@@ -169,6 +171,9 @@ def _stream(
     with about(f"scenario {name!r}"):
         if issubclass(kind, EpisodeScenario):
             episodes = plan_episodes(kind(), labels, options, seeds.order)
+            if isinstance(options, ProblemOptions):
+                second = dataset_of(options.then, data_dir)
+                return ProblemStream(data, second, episodes, options, **said)
             return EpisodeStream(data, episodes, options, **said)
         return Stream(data, plan_stream(kind(), labels, options, seeds.order), options, **said)
 
@@ -192,7 +197,9 @@ def prepare(
         raise ClbenchError("the dataset changed since the run was specified")
     seeds = Seeds.of(specification["seed"], **specification["protocol"]["named_seeds"])
     name = specification["scenario"]["name"]
-    stream = _stream(kind, options, data, name, seeds, device)
+    stream = _stream(kind, options, data, name, seeds, device, data_dir)
+    if stream.plan.protocol.get("then_hash") != specification["protocol"].get("then_hash"):
+        raise ClbenchError("the second dataset changed since the run was specified")
     hyper = specification["strategy"]["hyper_parameters"]
     strategy = learner(learner.Parameters.parse(hyper, "strategy"))
     strategy.setup(stream.info)

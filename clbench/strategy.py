@@ -91,6 +91,8 @@ class Strategy(ABC):
             return "needs training episodes, which this stream does not have"
         if info.in_sequence and type(self).present is Strategy.present:
             return "does not answer along a sequence, as protocol=presentations asks"
+        if info.several_problems and type(self).begin_problem is Strategy.begin_problem:
+            return "has no weights of its own for each of several problems (begin_problem)"
         return None
 
     def check(self, info: StreamInfo) -> None:  # noqa: B027 (most have nothing to refuse)
@@ -129,6 +131,16 @@ class Strategy(ABC):
         Between two batches the framework may call `answer` (without a trace: not even a generator moves) and
         `state_dict`. A resumed run calls `load_state_dict` first, and the batches go on where they were.
         """
+
+    def begin_problem(self, info: StreamInfo) -> None:
+        """Prepare for the next of several problems of episodes, between one `meta_train` and another; set it aside.
+
+        Afterwards `answer` is asked about every problem that was begun: ``episodes.info.problem`` says which.
+
+        Args:
+            info: Of the next problem; `setup` was given that of the first.
+        """
+        raise NotImplementedError
 
     def answer(self, episodes: Episodes) -> Tensor:
         """Return logits [E, Q, N] for the queries of each episode, from its support set.

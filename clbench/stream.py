@@ -62,6 +62,13 @@ class StreamInfo:
     """Whether an episode is a sequence, each sample to be named before its label is told."""
     base_classes: int = 0
     """Classes of the base split, which are none of the C; 0 where there is none."""
+    problem: int = 0
+    """Which of several problems of episodes this is about, where a stream's experiences are such."""
+
+    @property
+    def several_problems(self) -> bool:
+        """Whether the experiences are problems of episodes."""
+        return self.shots is not None and self.experiences != 1
 
     @property
     def groups(self) -> int:

@@ -99,7 +99,11 @@ def _episodes(options: Mapping[str, Any]) -> str:
         counted(options["test_episodes"], "test episode"),
         f"rotations as classes: {options['rotations']}",
     ]
-    return "; ".join([*parts, *([f"split by {options['split']}"] if "split" in options else [])])
+    if "split" in options:
+        parts.append(f"split by {options['split']}")
+    if "then" in options:
+        parts.append(f"then {options['then']} under {options['permutations']} pixel permutations")
+    return "; ".join(parts)
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

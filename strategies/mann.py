@@ -167,7 +167,7 @@ class MANN(EpisodicStrategy):
         """Take a step for every batch of episodes."""
         for batch in episodes.batches(self.parameters.meta_batch):
             asked = batch.episodes
-            x, query = (self.noisy(self.info.normalise(x)) for x in (asked.support, asked.query))
+            x, query = (self.noisy(asked.info.normalise(x)) for x in (asked.support, asked.query))
             mask = torch.arange(self.network.units, device=x.device) < asked.info.classes
             mask = mask.expand(len(asked), -1)
             self.step(Sequences(x, asked.labels, None, query, batch.targets, None, mask))
@@ -176,14 +176,14 @@ class MANN(EpisodicStrategy):
     def answer(self, episodes: Episodes) -> Tensor:
         """Return logits [E, Q, N], all episodes at once."""
         generator = torch_generator(self.info.seeds.train, "rebuild", self.info.device)
-        support, query = (self.info.normalise(x) for x in (episodes.support, episodes.query))
+        support, query = (episodes.info.normalise(x) for x in (episodes.support, episodes.query))
         logits = self._asked(query, self._primed(support, episodes.labels, generator))
         return logits[:, :, : episodes.info.classes]
 
     @torch.no_grad()
     def present(self, episodes: Episodes) -> Tensor:
         """Return logits [E, S, N] along the sequences: each answered before its label is told."""
-        logits, _ = self.network.run(self.info.normalise(episodes.support), episodes.labels)
+        logits, _ = self.network.run(episodes.info.normalise(episodes.support), episodes.labels)
         return logits[:, :, : episodes.info.classes]
 
     # For both.

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.augmented import Chain, Dense, Term, attended, cnn, generate, mlp, shared
-from clbench.episodic import Episode, EpisodicParameters, EpisodicStrategy, Examples
+from clbench.episodic import Episode, EpisodicParameters, Examples
 from clbench.meta_gradients import Generator, ScalarGenerator, SequenceGenerator
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
+from clbench.problems import ProblemStrategy
 from clbench.representation import Pairs, contrastive_error, cross_entropy_error, draw_pairs
 from clbench.seeds import initialised_by, torch_generator
 from clbench.stream import StreamInfo, masked
@@ -234,7 +235,7 @@ class MetaNetwork(nn.Module):
         return self._unlearnt[units]
 
 
-class MetaNet(EpisodicStrategy):
+class MetaNet(ProblemStrategy):
     """Trains θ on episodes; answers from the support set, on a stream from the exemplars."""
 
     Parameters: ClassVar[type[Parameters]] = MetaNetParameters
@@ -258,6 +259,10 @@ class MetaNet(EpisodicStrategy):
         with initialised_by(info.seeds.init):
             network = MetaNetwork(layers(units), layers(), p, info.seeds.init)
         return network.to(info.device)
+
+    def own_weights(self, network: MetaNetwork) -> list[nn.Parameter]:
+        """Return W and Q; Z and G are shared by all problems."""
+        return [*network.W, *network.Q]
 
     def lesson(self, episode: Episode) -> Lesson:
         """Return an episode with the pairs of its representation loss."""

@@ -41,6 +41,15 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A stretch of the x axis, shaded, with words above."""
+
+    low: float
+    high: float
+    words: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """Axes with series."""
 
@@ -56,6 +65,7 @@ class Chart:
     """Whether x counts experiences, so that only whole numbers are marked."""
     notes: tuple[str, ...] = ()
     """What a reader must know and the picture does not show."""
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any, Literal
 
 from clbench.errors import ResultsError
-from clbench.pictures.charts import Chart, HeatMap, Panel, Series
+from clbench.pictures.charts import Chart, HeatMap, Panel, Series, Span
 from clbench.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def _chart(axes: Axes, chart: Chart, labels: Sequence[str]) -> None:
             _line(axes, series, look)
         else:
             _crosses(axes, series, look)
+    for span in chart.spans:
+        _shade(axes, span)
     axes.set_xlabel(chart.x_name)
     axes.set_ylabel(chart.y_name)
     _scale(axes, chart)
@@ -185,6 +187,12 @@ def _level(axes: Axes, y: Estimate, look: dict[str, Any]) -> None:
     axes.axhline(y.value, color=look["color"], linestyle=look["linestyle"])
     if y.low is not None and y.high is not None:
         axes.axhspan(y.low, y.high, color=look["color"], alpha=_FAINT, linewidth=0)
+
+
+def _shade(axes: Axes, span: Span) -> None:
+    axes.axvspan(span.low, span.high, color="black", alpha=_FAINT / 3, linewidth=0)
+    place, inside = (span.low + span.high) / 2, axes.get_xaxis_transform()
+    axes.text(place, 0.98, span.words, transform=inside, ha="center", va="top", fontsize=6)
 
 
 def _line(axes: Axes, series: Series, look: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from clbench.compare.tables import Settings, Table
 from clbench.errors import UsageError
 from clbench.pictures.charts import ACCURACY, Panel, cost, matrix, stream, tasks, trade_off
 from clbench.pictures.memories import memory
+from clbench.pictures.transfers import transfer
 
 AGAINST = {"trade-off": ("forgetting", "learning_accuracy"), "cost": ("steps", "seconds")}
 """What average accuracy may be drawn against, the default first, by kind."""
@@ -24,6 +25,7 @@ KINDS: dict[str, Kind] = {
     "tasks": lambda tables, settings, _: tasks(tables, settings),
     "trade-off": lambda tables, _, against: trade_off(tables, against),
     "memory": lambda tables, *_: memory(tables),
+    "transfer": lambda tables, settings, _: transfer(tables, settings),
     "cost": lambda tables, _, against: cost(tables, against),
 }
 

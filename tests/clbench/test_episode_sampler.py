@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, rotated
+from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, quarter_turns, rearranged
 from clbench.errors import UsageError
 from tests.toys import stream_of
 
@@ -28,7 +28,8 @@ def sampler_of(counts: list[int], turns: int = 1) -> Sampler:
     x[:, 0, 0, 0] = torch.from_numpy(label) + 1
     x[:, 0, 0, 1] = torch.from_numpy(number) + 1
     order = np.random.default_rng(0).permutation(len(label))
-    return Sampler(x[order], label[order], turns, torch.device("cpu"))
+    views = quarter_turns(2) if turns == 4 else None
+    return Sampler(x[order], label[order], views, torch.device("cpu"))
 
 
 def draw(sampler: Sampler, count: int, shape: Shape, seed: int = 0) -> EpisodeBatch:
@@ -109,7 +110,7 @@ def test_classes_turns_samples_labels_and_places_have_equal_chances() -> None:
 def test_rotations_turn_each_image_by_its_own_quarters() -> None:
     x = torch.arange(2 * 3 * 2 * 9).view(2, 3, 2, 3, 3)
     turns = torch.tensor([[0, 1, 2], [3, 3, 0]])
-    turned = rotated(x, turns)
+    turned = rearranged(x, quarter_turns(3)[turns])
     for e in range(2):
         for s in range(3):
             assert torch.equal(turned[e, s], torch.rot90(x[e, s], int(turns[e, s]), (-2, -1)))

@@ -34,6 +34,8 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", config_files.shipped())
 def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--dry-run", "--json", "--seed", "0", "--dataset", "digits"]
+    if "then" in load(name).common.options:
+        arguments += ["-S", "then=digits"]
     assert main(["run", "--config", name, *arguments]) == 0
     statuses = {cell["status"] for cell in json.loads(capsys.readouterr().out)}
     assert statuses <= {"planned", "found"}

@@ -11,6 +11,7 @@ from clbench.strategies.metanet import MetaNet, MetaNetParameters, MetaNetwork, 
 from torch import Tensor
 from torch.nn import functional
 
+from clbench import meta_gradients
 from clbench.augmented import Chain, Convolution, Layer, cnn, mlp, shared
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
@@ -317,6 +318,34 @@ def test_d_is_an_lstm() -> None:
     lstm.load_state_dict(weights)
     _, (h, _) = lstm(features(coordinate(gradients)))
     torch.testing.assert_close(d(gradients), d.output(h[0]).squeeze(1), atol=1e-6, rtol=1e-5)
+
+
+def test_d_reads_equal_coordinates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And gives every one the bits that it would have alone, in a number of columns as those of its networks."""
+    torch.manual_seed(0)
+    d = SequenceGenerator()
+    few = torch.randn(5, 640) * 1e-2
+    gradients = few[:, torch.randint(640, (12_800,))]
+    with torch.no_grad():
+        whole = d._read_all(coordinate(gradients))
+        read: list[int] = []
+        each = d._read
+
+        def counting(s: Tensor) -> Tensor:
+            read.append(s.shape[1])
+            return each(s)
+
+        monkeypatch.setattr(d, "_read", counting)
+        assert torch.equal(d(gradients), whole)
+    assert sum(read) == 640
+
+
+def test_d_survives_a_hash_that_tells_nothing_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    d, gradients = SequenceGenerator(), torch.randn(5, 128) * 1e-2
+    place = torch.zeros(128, dtype=torch.int64)
+    monkeypatch.setattr(meta_gradients, "_distinct", lambda s: (place[:1], place))
+    with torch.no_grad():
+        assert torch.equal(d(gradients), d._read_all(coordinate(gradients)))
 
 
 @pytest.mark.parametrize("coordinates", [16, 21])

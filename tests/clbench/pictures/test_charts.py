@@ -87,6 +87,31 @@ def test_what_a_picture_cannot_be_drawn_against(kind: str, against: str) -> None
         panels(kind, tables(record()), SETTINGS, against)
 
 
+def traced(seed: int, *after: float, **changes: Any) -> dict[str, Any]:
+    trace = [{"experience": 1, "step": 3, "accuracy": [0.5]}]
+    steps = enumerate(after)
+    trace += [{"experience": 2, "step": 10 * i, "accuracy": [a, 0.9]} for i, a in steps]
+    return record(seed=seed, anytime=trace, **changes)
+
+
+def test_a_transfer_is_the_change_since_the_last_task_began() -> None:
+    shown = tables(traced(0, 0.5, 0.6, 0.4), traced(1, 0.5, 0.8, 0.4))
+    chart = only(panels("transfer", shown, SETTINGS))
+    (series,) = chart.series
+    assert values(series) == [(0, 0.0), (10, 20.0), (20, -10.0)]
+    assert series.points[1].y.low is not None
+    assert series.points[1].y.low < 10
+    assert (chart.spans, chart.notes) == ((), ())
+
+
+def test_the_papers_signs_stand_beside_the_papers_experiment_alone() -> None:
+    own = {"dataset": {"name": "omniglot", "hash": "o"}, "options": {"then": "mnist"}}
+    chart = only(panels("transfer", tables(traced(0, 0.5, 0.6, **own)), SETTINGS))
+    assert [series.label for series in chart.series] == ["replay", "Munkhdalai & Yu 2017"]
+    assert values(chart.series[1]) == [(7600, -1.7)]
+    assert [(span.low, span.high) for span in chart.spans] == [(0, 2400), (2800, 7600)]
+
+
 def sweep(*sizes: int, **changes: Any) -> list[dict[str, Any]]:
     return [
         record(

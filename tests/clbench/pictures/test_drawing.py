@@ -23,11 +23,24 @@ Capture = pytest.CaptureFixture[str]
 TRAP = "<script>alert(1)</script>$\\frac{x$--> \\input{x}"
 
 
+TRACE = [
+    {"experience": 1, "step": 9, "accuracy": [0.9]},
+    {"experience": 2, "step": 4, "accuracy": [0.7, 0.5]},
+    {"experience": 2, "step": 9, "accuracy": [0.6, 0.8]},
+]
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return two sizes of memory, two seeds, and a run without a step."""
     records = [
-        record(strategy, seed, (0.9, 0.6 + seed / 10, 0.8), hyper_parameters={"memory_size": size})
+        record(
+            strategy,
+            seed,
+            (0.9, 0.6 + seed / 10, 0.8),
+            hyper_parameters={"memory_size": size},
+            anytime=TRACE,
+        )
         for strategy in ("replay", "nearest")
         for seed in range(2)
         for size in (20, 200)
