@@ -71,6 +71,8 @@ class Strategy(ABC):
     """Whether it can do nothing without training episodes, as a learner for few-shot tasks alone."""
     test_only: ClassVar[frozenset[str]] = frozenset()
     """Hyper-parameters of a meta-learner that matter when it answers only; runs that differ in these share training."""
+    orders: ClassVar[int] = 1
+    """In how many orders it can be shown its memory to predict; the sd over several is measured when all is learnt."""
     transductive: ClassVar[bool] = False
     """Whether a prediction may depend on the other samples of its batch; marked in every table."""
 
@@ -124,6 +126,10 @@ class Strategy(ABC):
             x: Images at stored dtype; ``info.normalise(x)`` makes them float.
             task: [N] int64 where the scenario tells the task id, else None.
         """
+
+    def reorder(self, order: int) -> None:
+        """Be shown the memory in another of the seeded `orders` from now on; 0 is the usual one."""
+        raise NotImplementedError
 
     def meta_train(self, episodes: TrainingEpisodes) -> None:  # noqa: B027 (most need none)
         """Learn from training episodes: a step for each of ``episodes.batches(…)``, called once after `setup`.

@@ -100,6 +100,7 @@ class MANN(EpisodicStrategy):
     paper = "Santoro et al. 2016, ICML, arXiv 1605.06065"
     meta_trained = True
     test_only = frozenset({"priming_order"})
+    orders = 5
     network: MANNetwork
 
     def check(self, info: StreamInfo) -> None:
@@ -112,6 +113,16 @@ class MANN(EpisodicStrategy):
             )
         if p.addressing == "lrua" and p.heads > slots:
             raise UsageError(f"heads={p.heads} is more than the {slots} slots that they write to")
+
+    def setup(self, info: StreamInfo) -> None:
+        """Begin with the order of priming that the hyper-parameter says."""
+        super().setup(info)
+        self._order = self.parameters.priming_order
+
+    def reorder(self, order: int) -> None:
+        """Prime in another order from now on."""
+        self._order = self.parameters.priming_order + order
+        self._remembered = {}
 
     def build(self, info: StreamInfo) -> nn.Module:
         """Return the network, initialised by the init seed."""
@@ -190,10 +201,10 @@ class MANN(EpisodicStrategy):
 
     def _primed(self, x: Tensor, y: Tensor, generator: torch.Generator) -> State:
         """Return the state after sequences [E, S, c, H, W] in the order that is asked for, with their units."""
-        for _ in range(self.parameters.priming_order):
-            order = torch.randperm(y.shape[1], generator=generator, device=y.device)
-        if self.parameters.priming_order:
-            x, y = x[:, order], y[:, order]
+        order = torch.arange(y.shape[1], device=y.device)
+        for _ in range(self._order):
+            order = torch.randperm(len(order), generator=generator, device=y.device)
+        x, y = x[:, order], y[:, order]
         state: State = self.network.run(x, y)[1]
         return state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import stdev
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from torch import Tensor
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
-from clbench.evaluator import Outcome
+from clbench.evaluator import Outcome, run_stream
+from clbench.metrics import average_accuracy
 from clbench.specify import prepare, specify
 from clbench.stream import Stream
 from tests.toys import SCENARIOS, learn_all, make, stream_of, toy_dataset
@@ -116,6 +118,22 @@ def test_the_order_of_priming_matters_and_nothing_else_of_the_run_depends_on_it(
     for logits, parameters in found[1:]:
         assert not torch.equal(logits, found[0][0])
         assert all(torch.equal(a, b) for a, b in zip(parameters, found[0][1], strict=True))
+
+
+def test_the_effect_of_the_order_is_the_sd_over_five_runs_that_differ_in_it() -> None:
+    strategy, stream = learner("class-incremental")
+    outcome = Outcome()
+    run_stream(stream, strategy, outcome)
+    averages = []
+    for order in range(5):
+        other, again = learner("class-incremental", priming_order=order)
+        single = Outcome()
+        run_stream(again, other, single)
+        averages.append(average_accuracy(single.matrix))
+    assert averages[0] == average_accuracy(outcome.matrix)
+    assert outcome.spread["orders"] == 5
+    assert outcome.spread["order_sd"] == pytest.approx(stdev(a for a in averages if a is not None))
+    assert len(set(averages)) > 1
 
 
 @pytest.mark.parametrize(("memory_size", "slots"), [(30, 128), (200, 200)])
