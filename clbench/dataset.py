@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from clbench.errors import DataError, UsageError
 from clbench.registry import resolve
@@ -71,6 +72,17 @@ class Dataset:
     def to(self, device: torch.device) -> Dataset:
         """Return the dataset with its tensors on ``device``."""
         return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
+
+    def resized(self, size: int) -> Dataset:
+        """Return the dataset with images of size × size pixels: bilinear, over a source pixel's whole share."""
+
+        def change(x: Tensor) -> Tensor:
+            images = functional.interpolate(
+                x.float(), (size, size), mode="bilinear", antialias=True
+            )
+            return images if x.is_floating_point() else images.round().clamp(0, 255).to(x.dtype)
+
+        return replace(self, x_train=change(self.x_train), x_test=change(self.x_test))
 
 
 class DatasetReader(ABC):

@@ -13,8 +13,9 @@ from weakref import WeakMethod
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from clbench.episode_sampler import EpisodeBatch
+from clbench.episode_sampler import EpisodeBatch, Episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.evaluator import Clock, Outcome, Progress, Silent
@@ -62,9 +63,12 @@ def run_episodes(
         meta_train(stream, strategy, outcome, progress, save)
     strategy.on_step = progress.step
     clock = Clock(stream.info.device)
-    accuracies = ask(strategy, stream.test_episodes())
+    asked = _asked(strategy, stream.test_episodes())
+    accuracies = [fmean(episode) for episode in asked]
     accuracy = fmean(accuracies)
     outcome.matrix.append([accuracy])
+    if stream.info.in_sequence:
+        outcome.by_presentation = [fmean(column) for column in zip(*asked, strict=True)]
     outcome.spread = {"ci95": mean_interval(accuracies)[1], "episodes": len(accuracies)}
     outcome.eval_seconds += clock.lap()
     progress.experience(1, 1, [accuracy])
@@ -89,23 +93,53 @@ def meta_train(
 
 def ask(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[float]:
     """Return the accuracy of every episode, with one synchronisation."""
+    return [fmean(accuracies) for accuracies in _asked(strategy, batches)]
+
+
+def _asked(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[list[float]]:
+    """Return each episode's accuracy, of sequences that on each presentation of a class; with one synchronisation."""
     hits: list[Tensor] = []
     broken: list[Tensor] = []
-    queries = 1
+    of = 1
     for batch in batches:
-        logits = strategy.answer(batch.episodes).detach()
-        shape = (*batch.targets.shape, batch.episodes.info.classes)
-        if logits.shape != shape:
-            raise ClbenchError(
-                f"answer must return logits [E, Q, N] = {shape}, not {tuple(logits.shape)}"
-            )
-        hits.append((logits.argmax(2) == batch.targets).sum(1))
+        in_sequence = batch.episodes.info.in_sequence
+        targets = batch.episodes.labels if in_sequence else batch.targets
+        logits = _answers(strategy, batch.episodes, targets)
+        hit = logits.argmax(2) == targets
+        hits.append(_by_presentation(hit, targets) if in_sequence else hit.sum(1, keepdim=True))
         broken.append(logits.isnan().any().long().view(1))
-        queries = batch.targets.shape[1]
-    *counts, nan = torch.cat([*hits, torch.cat(broken).sum(0, keepdim=True)]).tolist()
-    if nan:
+        of = batch.episodes.info.classes if in_sequence else targets.shape[1]
+    counts, nan = torch.cat(hits), torch.cat(broken).sum().expand(1)
+    *flat, bad = torch.cat([counts.flatten(), nan]).tolist()
+    if bad:
         raise ClbenchError("answers to episodes became NaN")
-    return [count / queries for count in counts]
+    each = counts.shape[1]
+    return [[c / of for c in flat[at : at + each]] for at in range(0, len(flat), each)]
+
+
+def _answers(strategy: Strategy, episodes: Episodes, targets: Tensor) -> Tensor:
+    """Return a strategy's logits, of the right shape."""
+    method = strategy.present if episodes.info.in_sequence else strategy.answer
+    logits = method(episodes).detach()
+    shape = (*targets.shape, episodes.info.classes)
+    if logits.shape != shape:
+        raise ClbenchError(
+            f"{method.__name__} must return logits [E, Q, N] = {shape}, not {tuple(logits.shape)}"
+        )
+    return logits
+
+
+def _by_presentation(hit: Tensor, labels: Tensor) -> Tensor:
+    """Return how many classes of each episode were named right at their first, second … presentation, [E, P].
+
+    Args:
+        hit: [E, S] bool, along the sequences.
+        labels: [E, S], each class as often as the others.
+    """
+    seen = functional.one_hot(labels).cumsum(1)
+    nth = seen.gather(2, labels[:, :, None]).squeeze(2) - 1
+    counts = torch.zeros(len(hit), hit.shape[1] // seen.shape[2], dtype=torch.long)
+    return counts.to(hit.device).scatter_add(1, nth, hit.long())
 
 
 class MetaTraining:

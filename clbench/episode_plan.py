@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from clbench.errors import UsageError
-from clbench.parameters import NaturalInt, Parameters, PositiveInt
+from clbench.parameters import LATER, NaturalInt, Parameters, PositiveInt
 from clbench.scenario import Indices, Labels
 
 TRAINING = ("episodes", "curve", "curve_episodes", "keep")
@@ -50,6 +50,29 @@ class EpisodeOptions(Parameters):
         False,
         description="test on episodes of the validation classes; the test classes stay untouched",
     )
+    protocol: Literal["shots", "presentations"] = Field(
+        "shots",
+        description="what an episode is: a support set and a query set; or a sequence of samples,"
+        " each to be named before its label is told (shots and queries do not count then)",
+        json_schema_extra=LATER,
+    )
+    presentations: PositiveInt = Field(
+        10,
+        description="samples of each class in such a sequence",
+        json_schema_extra=LATER,
+    )
+    size: PositiveInt | None = Field(
+        None,
+        description="images are resized to so many pixels a side; none leaves them",
+        json_schema_extra=LATER,
+    )
+
+    @property
+    def each(self) -> tuple[int, int]:
+        """Samples of a class whose labels are told, and those that are only asked for."""
+        if self.protocol == "presentations":
+            return self.presentations, 0
+        return self.shots, self.queries
 
     def untrained(self) -> Self:
         """Return the options of a run without meta-training: what would be said of it counts for nothing."""
@@ -105,6 +128,8 @@ def plan_episodes(
     Raises:
         UsageError: There are fewer classes than ways, or a class has too few samples.
     """
+    if options.protocol == "shots" and "presentations" in options.model_fields_set:
+        raise UsageError("presentations needs protocol=presentations")
     plan = scenario.plan(labels, options, seed)
     _check_ways("test", plan.test, options)
     if options.validation or options.keep == "best" or len(plan.validation):
@@ -128,12 +153,15 @@ def check_samples(labels: Labels, options: EpisodeOptions) -> None:
     """
     both = np.concatenate([labels.train, labels.test])  # an episode takes its samples from either
     least = int(np.bincount(both, minlength=labels.classes).min())
-    if options.shots + options.queries > least:
-        raise UsageError(
-            f"shots={options.shots} and queries={options.queries} need"
-            f" {options.shots + options.queries} different samples of a class;"
-            f" the dataset's smallest class has {least}"
-        )
+    if sum(options.each) <= least:
+        return
+    names = ("presentations",) if options.protocol == "presentations" else ("shots", "queries")
+    given = " and ".join(f"{name}={getattr(options, name)}" for name in names)
+    verb = "needs" if len(names) == 1 else "need"
+    raise UsageError(
+        f"{given} {verb} {sum(options.each)} different samples of a class;"
+        f" the dataset's smallest class has {least}"
+    )
 
 
 def in_order(classes: Iterable[int], order: Iterable[int]) -> list[int]:

@@ -94,6 +94,8 @@ class EpisodeStream:
         seeds: Seeds,
         device: torch.device,
     ) -> None:
+        if options.size is not None:
+            dataset = dataset.resized(options.size)
         _, height, width = dataset.shape
         if options.rotations != "none" and height != width:
             raise UsageError(
@@ -102,7 +104,8 @@ class EpisodeStream:
             )
         self.plan, self.options = plan, options
         self._data, self._device, self._seeds = dataset, device, seeds
-        self.shape = Shape(options.ways, options.shots, options.queries)
+        told, asked = options.each
+        self.shape = Shape(options.ways, told, asked)
         """Of validation and test episodes."""
         self.info = StreamInfo(
             scenario=scenario,
@@ -114,11 +117,12 @@ class EpisodeStream:
             shares_labels=False,
             boundaries=True,
             online=False,
-            batch_size=options.ways * options.shots,
+            batch_size=options.ways * told,
             normalise=normalisation(dataset, device),
             seeds=seeds,
             device=device,
-            shots=options.shots,
+            shots=told,
+            in_sequence=options.protocol == "presentations",
         )
 
     def training(self, **shape: int | None) -> TrainingEpisodes:

@@ -97,6 +97,14 @@ class EpisodicStrategy(GradientStrategy):
         """Return what `loss` wants of a training episode."""
         return episode
 
+    def steps(self, episodes: int) -> int:
+        """Return in how many steps so many episodes are learnt from."""
+        return episodes
+
+    def shots(self) -> int:
+        """Return the support samples of each class in a training episode of a stream."""
+        return int(self.parameters.shots)
+
     def check(self, info: StreamInfo) -> None:
         """Refuse a memory without room for every class of a stream, and to freeze what never learnt."""
         if info.shots is None:
@@ -115,7 +123,7 @@ class EpisodicStrategy(GradientStrategy):
         self._x, self._pool = current.x, Pool(base.group, base.info.groups)
         self.network.train()
         self._losses = LossTrace()
-        for _ in range(p.base_episodes):
+        for _ in range(self.steps(p.base_episodes)):
             self.step(self.draw(current, base.y))
         self.optimizer = self.make_optimizer(self.network)
         del self._x, self._pool
@@ -164,7 +172,7 @@ class EpisodicStrategy(GradientStrategy):
             yield from super().schedule(samples)
             return
         everything = torch.arange(samples, device=self.info.device)
-        for _ in range(self.parameters.episodes):
+        for _ in range(self.steps(self.parameters.episodes)):
             yield everything
 
     def begin(self, current: Experience) -> None:
@@ -185,7 +193,7 @@ class EpisodicStrategy(GradientStrategy):
     def _episode(self, groups: Tensor, labels: Tensor) -> Any:
         """Return an episode of groups [n], whose labels [n] below C are permuted."""
         p, generator = self.parameters, self.generator
-        draw = self._pool.draw(groups, p.shots, p.queries, generator)
+        draw = self._pool.draw(groups, self.shots(), p.queries, generator)
         permuted = torch.randperm(self.info.classes, generator=generator, device=groups.device)
         units = permuted[labels]
         mask = torch.zeros(self.info.classes, dtype=torch.bool, device=groups.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import Any, Protocol
 
 import torch
@@ -71,7 +72,10 @@ class Outcome:
     best: dict[str, Any] | None = None
     """State of the strategy at the best point of the learning curve, where that is to be kept."""
     spread: dict[str, float | None] = field(default_factory=dict)
-    """``ci95``, half a 95 % t interval over test episodes, and the number of these ``episodes``."""
+    """Of test episodes ``ci95``, half a 95 % t interval, and their number ``episodes``. Of a stream ``order_sd``, that
+    of the average accuracy over the orders in which a memory is shown, and their number ``orders``."""
+    by_presentation: list[float] = field(default_factory=list)
+    """Of episodes that are sequences: accuracy on the first, second … sample of a class."""
 
 
 def _nothing() -> None:
@@ -127,6 +131,20 @@ def run_stream(
         if learnt < len(stream):
             after_row()
             clock.lap()
+    if strategy.orders > 1:
+        outcome.spread = _over_orders(stream, strategy)
+        outcome.eval_seconds += clock.lap()
+
+
+def _over_orders(stream: Stream, strategy: Strategy) -> dict[str, float | None]:
+    """Return the sd (ddof 1) of the final average accuracy over the orders of the memory, and how many there are."""
+    found = []
+    for order in range(strategy.orders):
+        strategy.reorder(order)
+        row = _fill_row(stream, strategy, len(stream), [])
+        found.append(fmean(value for value in row if value is not None))
+    strategy.reorder(0)
+    return {"order_sd": stdev(found), "orders": len(found)}
 
 
 def _pretrain(stream: Stream, strategy: Strategy) -> list[BadStep]:

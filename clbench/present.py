@@ -25,6 +25,7 @@ from clbench.words import (
     spaced,
 )
 
+IN_SEQUENCE = "Accuracy in % on the first, second … presentation of a class"
 SHOWN = ("average_accuracy", "forgetting", "learning_accuracy")
 
 
@@ -51,6 +52,9 @@ def _group(
     labels = _labels([records[0]["specification"] for records in finished])
     if finished:
         yield grid(_panel("", labels, [_scores(records) for records in finished]), width)
+        if any("by_presentation" in records[0] for records in finished):
+            along = [_by_presentation(records) for records in finished]
+            yield grid(_panel(IN_SEQUENCE, labels, along), width)
         costs = [_costs(records) for records in finished]
         yield grid(_panel("Costs, means over the runs", labels, costs), width)
         yield wrapped(_notes(finished), width)
@@ -120,6 +124,11 @@ def _scores(records: Sequence[Record]) -> dict[str, str]:
     if len(records) == 1:
         row["average accuracy"] += over_episodes(records[0]["metrics"])
     return row
+
+
+def _by_presentation(records: Sequence[Record]) -> dict[str, str]:
+    columns = zip(*(record["by_presentation"] for record in records), strict=True)
+    return {str(k): f"{100 * fmean(column):.1f}" for k, column in enumerate(columns, 1)}
 
 
 def _percent(values: Sequence[float | None]) -> str:

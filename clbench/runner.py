@@ -246,6 +246,8 @@ class _Run:
             values |= {name: metric.compute(trace) for name, metric in asked.items()}
             values |= self.outcome.spread
         measured: Record = {"matrix": matrix, "metrics": values}
+        if self.outcome.by_presentation:
+            measured["by_presentation"] = self.outcome.by_presentation
         if self.outcome.curve:
             measured["learning_curve"] = self.outcome.curve
             if self.curve_settings:

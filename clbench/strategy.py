@@ -71,6 +71,8 @@ class Strategy(ABC):
     """Whether it can do nothing without training episodes, as a learner for few-shot tasks alone."""
     test_only: ClassVar[frozenset[str]] = frozenset()
     """Hyper-parameters of a meta-learner that matter when it answers only; runs that differ in these share training."""
+    orders: ClassVar[int] = 1
+    """In how many orders it can be shown its memory to predict; the sd over several is measured when all is learnt."""
     transductive: ClassVar[bool] = False
     """Whether a prediction may depend on the other samples of its batch; marked in every table."""
 
@@ -89,6 +91,8 @@ class Strategy(ABC):
             return "needs a base split (base_classes), which this stream does not have"
         if self.needs_episodes and info.shots is None:
             return "needs training episodes, which this stream does not have"
+        if info.in_sequence and type(self).present is Strategy.present:
+            return "does not answer along a sequence, as protocol=presentations asks"
         if info.several_problems and type(self).begin_problem is Strategy.begin_problem:
             return "has no weights of its own for each of several problems (begin_problem)"
         return None
@@ -123,6 +127,10 @@ class Strategy(ABC):
             task: [N] int64 where the scenario tells the task id, else None.
         """
 
+    def reorder(self, order: int) -> None:
+        """Be shown the memory in another of the seeded `orders` from now on; 0 is the usual one."""
+        raise NotImplementedError
+
     def meta_train(self, episodes: TrainingEpisodes) -> None:  # noqa: B027 (most need none)
         """Learn from training episodes: a step for each of ``episodes.batches(…)``, called once after `setup`.
 
@@ -148,6 +156,14 @@ class Strategy(ABC):
         depend on no other episode and, unless `transductive`, on no other query.
         """
         return torch.stack([self._learn_alone(episodes, index) for index in range(len(episodes))])
+
+    def present(self, episodes: Episodes) -> Tensor:
+        """Return logits [E, S, N] for the samples of each episode's sequence, ``support``, in their order.
+
+        The answer to a sample may depend on it, on the samples before it and on their labels, on nothing else. Only a
+        strategy that defines this can run ``protocol=presentations``.
+        """
+        raise NotImplementedError
 
     def _learn_alone(self, episodes: Episodes, index: int) -> Tensor:
         learner = type(self)(self.parameters)

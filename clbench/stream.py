@@ -58,6 +58,8 @@ class StreamInfo:
     device: torch.device
     shots: int | None = None
     """K, support samples of each class in an episode; None where there are no episodes."""
+    in_sequence: bool = False
+    """Whether an episode is a sequence, each sample to be named before its label is told."""
     base_classes: int = 0
     """Classes of the base split, which are none of the C; 0 where there is none."""
     problem: int = 0

@@ -89,8 +89,13 @@ def protocol_line(specification: dict[str, Any]) -> str:
 
 
 def _episodes(options: Mapping[str, Any]) -> str:
+    ways, size = f"{options['ways']}-way", options.get("size")
+    asked = f"{ways} {options['shots']}-shot, {options['queries']} queries of a class"
+    if options.get("protocol") == "presentations":
+        asked = f"{ways} sequences, {options.get('presentations', 10)} presentations of a class"
     parts = [
-        f"{options['ways']}-way {options['shots']}-shot, {options['queries']} queries of a class",
+        asked,
+        *([f"images of {size}×{size} pixels"] if size else []),
         counted(options["test_episodes"], "test episode"),
         f"rotations as classes: {options['rotations']}",
     ]

@@ -1,0 +1,121 @@
+"""An LSTM controller with an external memory: one batched time step, and sequences of them.
+
+At time t it is fed an image, the label of the image before, y_{t−1}, and what it read before, r_{t−1} (Santoro et al.
+2016, ICML). Nothing is changed in place, so a state can be asked again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.addressing import Addressing
+
+
+@dataclass(frozen=True)
+class State:
+    """What the network knows at a time, of B sequences."""
+
+    h: Tensor
+    """The controller's output [B, H]."""
+    c: Tensor
+    """Its cell [B, H]."""
+    r: Tensor
+    """What was read last [B, R·D]."""
+    label: Tensor
+    """The last label, one-hot [B, C]; zeros before the first."""
+    slots: tuple[Tensor, ...]
+    """The external memory's state."""
+
+    def map(self, change: Callable[..., Tensor], *others: State) -> State:
+        """Return the state with each tensor changed, beside the same one of other states."""
+        every = zip(self.tensors(), *(other.tensors() for other in others), strict=True)
+        h, c, r, label, *slots = (change(*tensors) for tensors in every)
+        return State(h, c, r, label, tuple(slots))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return all of them."""
+        return (self.h, self.c, self.r, self.label, *self.slots)
+
+    def bytes(self) -> int:
+        """Return the bytes of the state."""
+        return sum(t.numel() * t.element_size() for t in self.tensors())
+
+
+class MANNetwork(nn.Module):
+    """An LSTM controller, an external memory and a linear output layer.
+
+    Args:
+        pixels: P, numbers of an image.
+        units: C.
+        controller: H.
+        memory: The external memory, for H inputs.
+    """
+
+    def __init__(self, pixels: int, units: int, controller: int, memory: Addressing) -> None:
+        super().__init__()
+        self.memory, self.units = memory, units
+        self.see = nn.Linear(pixels, 4 * controller)
+        self.hear = nn.Linear(units, 4 * controller, bias=False)
+        self.recur = nn.Linear(controller + memory.width, 4 * controller, bias=False)
+        self.out = nn.Linear(controller + memory.width, units)
+
+    def initial(self, batch: int) -> State:
+        """Return the state that every sequence begins with."""
+        weight = self.out.weight
+        H = weight.shape[1] - self.memory.width
+        h, r = weight.new_zeros(batch, H), weight.new_zeros(batch, self.memory.width)
+        label = weight.new_zeros(batch, self.units)
+        return State(h, h, r, label, self.memory.initial(batch, weight))
+
+    def step(self, seen: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return logits [B, C] for images seen [B, 4H], and the state after them, their label not yet told."""
+        recurrent = self.recur(torch.cat([state.h, state.r], 1))
+        gates = (seen + self.hear(state.label) + recurrent).chunk(4, 1)
+        keep, admit, show = (gate.sigmoid() for gate in gates[:3])
+        c = keep * state.c + admit * gates[3].tanh()
+        h = show * c.tanh()
+        r, slots = self.memory.step(h, state.slots)
+        return self.out(torch.cat([h, r], 1)), State(h, c, r, state.label, slots)
+
+    def run(
+        self, x: Tensor, y: Tensor, valid: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Return logits [B, S, C] of sequences, each before its label is told, and the state at their ends.
+
+        Args:
+            x: [B, S, c, H, W] images.
+            y: [B, S] units.
+            valid: [B, S] bool: places that hold an image; the others change nothing. None for all.
+            state: Where to begin; None begins anew.
+        """
+        state = self.initial(len(x)) if state is None else state
+        seen = self.see(x.flatten(2)).unbind(1)
+        labels = functional.one_hot(y, self.units).to(seen[0].dtype).unbind(1)
+        logits = []
+        for t, (image, label) in enumerate(zip(seen, labels, strict=True)):
+            scores, after = self.step(image, state)
+            after = replace(after, label=label)
+            state = after if valid is None else _where(valid[:, t], after, state)
+            logits.append(scores)
+        return torch.stack(logits, 1), state
+
+    def ask(self, x: Tensor, state: State) -> Tensor:
+        """Return logits [B, L, C] of queries [B, L, c, H, W], each from a copy of the state."""
+        batch, count = x.shape[:2]
+        copies = state.map(lambda tensor: tensor.repeat_interleave(count, 0))
+        logits, _ = self.step(self.see(x.flatten(2)).flatten(0, 1), copies)
+        return logits.view(batch, count, self.units)
+
+
+def _where(chosen: Tensor, new: State, old: State) -> State:
+    """Return the new state of those sequences [B] that are chosen, the old one of the others."""
+
+    def choose(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return new.map(choose, old)

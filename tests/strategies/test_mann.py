@@ -1,0 +1,178 @@
+"""The memory-augmented network as a strategy: on episodes and on streams."""
+
+from __future__ import annotations
+
+from statistics import stdev
+from typing import Any
+
+import pytest
+import torch
+from clbench.strategies.mann import MANN, MANNParameters
+from torch import Tensor
+
+from clbench.episode_evaluator import run_episodes
+from clbench.episode_stream import EpisodeStream
+from clbench.errors import UsageError
+from clbench.evaluator import Outcome, run_stream
+from clbench.metrics import average_accuracy
+from clbench.specify import prepare, specify
+from clbench.stream import Stream
+from tests.toys import SCENARIOS, learn_all, make, stream_of, toy_dataset
+
+SMALL: dict[str, Any] = {"controller": 12, "slot_size": 6, "slots": 16, "meta_batch": 4}
+KINDS = ("lrua", "ntm", "lstm")
+
+
+def learner(scenario: str, **hyper: Any) -> tuple[MANN, Stream]:
+    stream = stream_of(scenario)
+    strategy = make("mann", stream.info, **SMALL | hyper)
+    assert isinstance(strategy, MANN)
+    return strategy, stream
+
+
+def episodic(seed: int = 0, **hyper: Any) -> tuple[MANN, EpisodeStream]:
+    options = {"ways": 3, "shots": 2, "queries": 2, "episodes": 12, "test_episodes": 40}
+    specification, reason = specify(
+        dataset="digits",
+        scenario="episodic",
+        strategy="mann",
+        seed=seed,
+        options=options,
+        hyper_parameters=SMALL | hyper,
+    )
+    assert reason is None
+    stream, strategy = prepare(specification)
+    assert isinstance(stream, EpisodeStream)
+    assert isinstance(strategy, MANN)
+    return strategy, stream
+
+
+def predictions(strategy: MANN, stream: Stream) -> Tensor:
+    test = stream.test_set(2)
+    with torch.no_grad():
+        logits: Tensor = strategy.predict(test.x, test.task if stream.info.tells_task else None)
+    return logits
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_is_remembered_is_the_same_after_predicting(scenario: str, kind: str) -> None:
+    strategy, stream = learner(scenario, addressing=kind)
+    learn_all(strategy, stream)
+    first = predictions(strategy, stream)
+    before = {row: [t.clone() for t in s.tensors()] for row, s in strategy._remembered.items()}
+    assert torch.equal(predictions(strategy, stream), first)
+    for row, state in strategy._remembered.items():
+        assert all(torch.equal(a, b) for a, b in zip(state.tensors(), before[row], strict=True))
+
+
+def test_a_query_is_answered_from_exemplars_with_their_true_labels_shifted() -> None:
+    """By the network's own step, one exemplar after the other: image with the label before."""
+    strategy, stream = learner("class-incremental")
+    learn_all(strategy, stream)
+    network, (examples, _) = strategy.network, strategy.exemplars(0)
+    x = stream.info.normalise(stream.test_set(2).x)
+    with torch.no_grad():
+        state = network.initial(1)
+        for image, unit in zip(examples.x, examples.y, strict=True):
+            _, state = network.step(network.see(image.flatten()[None]), state)
+            state.label.zero_()[0, unit] = 1
+        expected = [network.step(network.see(image.flatten()[None]), state)[0] for image in x]
+    torch.testing.assert_close(predictions(strategy, stream), torch.cat(expected))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "lengths"),
+    [
+        ("class-incremental", [24, 24]),  # all 24 exemplars, of 2 classes and then of 4
+        ("domain-incremental", [24, 24]),
+        ("task-incremental", [24, 12]),  # those of one task
+    ],
+)
+def test_training_episodes_are_as_long_as_the_priming(scenario: str, lengths: list[int]) -> None:
+    strategy, stream = learner(scenario, memory_size=24)
+    found: list[int] = []
+    run = strategy.network.run
+    strategy.network.run = lambda x, *rest: found.append(x.shape[1]) or run(x, *rest)  # type: ignore
+    for index, length in enumerate(lengths):
+        for experience in stream.deliver(index):
+            strategy.learn(experience)
+        primed, _ = strategy.exemplars(0)
+        assert set(found) == {length}
+        assert len(primed.y) == length
+        found.clear()
+
+
+def test_a_step_learns_from_a_batch_of_episodes() -> None:
+    strategy, stream = learner("class-incremental", episodes=10, meta_batch=4)
+    learn_all(strategy, stream)
+    assert strategy.effort.steps == 2 * 3
+
+
+def test_the_order_of_priming_matters_and_nothing_else_of_the_run_depends_on_it() -> None:
+    found = []
+    for order in (0, 1, 2):
+        strategy, stream = learner("class-incremental", priming_order=order)
+        learn_all(strategy, stream)
+        found.append((predictions(strategy, stream), list(strategy.network.parameters())))
+    for logits, parameters in found[1:]:
+        assert not torch.equal(logits, found[0][0])
+        assert all(torch.equal(a, b) for a, b in zip(parameters, found[0][1], strict=True))
+
+
+def test_the_effect_of_the_order_is_the_sd_over_five_runs_that_differ_in_it() -> None:
+    strategy, stream = learner("class-incremental")
+    outcome = Outcome()
+    run_stream(stream, strategy, outcome)
+    averages = []
+    for order in range(5):
+        other, again = learner("class-incremental", priming_order=order)
+        single = Outcome()
+        run_stream(again, other, single)
+        averages.append(average_accuracy(single.matrix))
+    assert averages[0] == average_accuracy(outcome.matrix)
+    assert outcome.spread["orders"] == 5
+    assert outcome.spread["order_sd"] == pytest.approx(stdev(a for a in averages if a is not None))
+    assert len(set(averages)) > 1
+
+
+@pytest.mark.parametrize(("memory_size", "slots"), [(30, 128), (200, 200)])
+def test_there_are_at_least_128_slots_and_one_for_each_exemplar(
+    memory_size: int, slots: int
+) -> None:
+    stream = stream_of("class-incremental", toy_dataset())
+    strategy = make("mann", stream.info, memory_size=memory_size)
+    assert isinstance(strategy, MANN)
+    assert strategy.network.initial(1).slots[0].shape == (1, slots, 40)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_episodes_are_learnt_from_and_answered_alone_as_together(kind: str) -> None:
+    strategy, stream = episodic(addressing=kind)
+    run_episodes(stream, strategy, Outcome())
+    assert strategy.effort.steps == 3
+    batch = next(stream.test_episodes()).episodes
+    together = strategy.answer(batch)
+    assert together.shape == (32, 6, 3)
+    for index in (0, 31):
+        one = slice(index, index + 1)
+        alone = type(batch)(batch.info, batch.support[one], batch.labels[one], batch.query[one])
+        torch.testing.assert_close(strategy.answer(alone)[0], together[index])
+
+
+def test_fewer_ways_than_units_take_the_first_ones_and_more_are_refused() -> None:
+    strategy, stream = episodic(meta_ways=4)
+    assert strategy.answer(next(stream.test_episodes()).episodes).shape == (32, 6, 3)
+    with pytest.raises(UsageError, match="ways=3 is more than the network's 2 units"):
+        episodic(meta_ways=2)
+
+
+def test_more_heads_than_slots_are_refused() -> None:
+    with pytest.raises(UsageError, match="heads=4 is more than the 3 slots"):
+        episodic(slots=3)
+
+
+def test_the_defaults_are_the_papers() -> None:
+    p = MANNParameters()
+    assert (p.addressing, p.controller, p.slot_size, p.heads) == ("lrua", 200, 40, 4)
+    assert (p.slots, p.decay, p.meta_batch) == (None, 0.99, 16)
