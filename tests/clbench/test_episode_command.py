@@ -14,12 +14,15 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_the_grid_of_baselines_and_their_table(tmp_path: Path, capsys: Capture) -> None:
-    strategies = ["--strategy", "nearest", "--strategy", "finetune", "--strategy", "metanet"]
+    names = ("nearest", "finetune", "metanet", "metanet-frozen")
+    strategies = [part for name in names for part in ("--strategy", name)]
     options = ["-S", "ways=3", "-S", "shots=2", "-s", "epochs=2", "--results", str(tmp_path)]
+    options += ["-S", "episodes=2", "-S", "curve=1", "-s", "network=mlp"]
     assert main([*RUN, *strategies, *options, "--json"]) == 0
     cells = {cell["strategy"]: cell for cell in json.loads(capsys.readouterr().out)}
-    assert [cells[name]["status"] for name in ("nearest", "finetune")] == ["ok", "ok"]
-    assert cells["metanet"]["status"] == "skipped"
+    assert [cells[name]["status"] for name in names] == ["ok", "ok", "ok", "skipped"]
+    record = json.loads(Path(cells["metanet"]["file"]).read_text("utf-8"))
+    assert record["budget"]["steps"] == 2
     assert cells["nearest"]["metrics"]["episodes"] == 60
     assert Path(cells["nearest"]["file"]).parent == tmp_path / "digits" / "episodic" / "nearest"
     assert main([*RUN, *strategies[:4], *options]) == 0
