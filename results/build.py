@@ -36,6 +36,7 @@ STREAMS = {
 FIGURES = {
     "digits-stream": ("stream", "reference/digits"),
     "mnist-memory": ("memory", "reference/mnist"),
+    "omniglot-learning": ("learning", "reference/omniglot"),
     "mnist-stream": ("stream", "reference/mnist"),
 }
 """Kind and folder of each figure."""

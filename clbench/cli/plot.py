@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clbench.pictures.drawing import Format
 
 _FORMATS = ("png", "svg", "pdf")
-KINDS = ("matrix", "stream", "tasks", "trade-off", "memory", "transfer", "cost")
+KINDS = ("matrix", "stream", "tasks", "trade-off", "memory", "learning", "transfer", "cost")
 """Said again here, since `clbench.pictures` is imported only when something is drawn."""
 
 
@@ -57,6 +57,7 @@ def plot_command(**given: Any) -> None:
     tasks      accuracy of each task along the stream
     trade-off  accuracy against forgetting
     memory     accuracy against the memory's size
+    learning   a meta-learner's accuracy along its training episodes
     transfer   change of accuracy on the first task while the last is learnt
     cost       accuracy against steps or seconds
 

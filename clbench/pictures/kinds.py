@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from clbench.compare.tables import Settings, Table
 from clbench.errors import UsageError
 from clbench.pictures.charts import ACCURACY, Panel, cost, matrix, stream, tasks, trade_off
+from clbench.pictures.curves import learning
 from clbench.pictures.memories import memory
 from clbench.pictures.transfers import transfer
 
@@ -25,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "tasks": lambda tables, settings, _: tasks(tables, settings),
     "trade-off": lambda tables, _, against: trade_off(tables, against),
     "memory": lambda tables, *_: memory(tables),
+    "learning": lambda tables, settings, _: learning(tables, settings),
     "transfer": lambda tables, settings, _: transfer(tables, settings),
     "cost": lambda tables, _, against: cost(tables, against),
 }

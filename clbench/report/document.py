@@ -32,6 +32,7 @@ _OF_A_TABLE = {
     "stream": "Average accuracy along the stream",
     "trade-off": "Accuracy against forgetting",
     "cost": "Accuracy against steps",
+    "learning": "Meta-training: accuracy on validation episodes",
     "matrix": "Accuracy of each task after each experience, means",
     "tasks": "Accuracy of each task from the experience that taught it on",
 }

@@ -11,7 +11,7 @@ from clbench.compare.tables import Settings, Table, compare
 from clbench.errors import UsageError
 from clbench.pictures.charts import Chart, HeatMap, Panel, Point, Series
 from clbench.pictures.kinds import KINDS, METRICS, panels
-from tests.clbench.compare.records import failed, record, runs_of
+from tests.clbench.compare.records import episodic, failed, record, runs_of
 
 SETTINGS = Settings(METRICS)
 
@@ -102,6 +102,27 @@ def test_a_transfer_is_the_change_since_the_last_task_began() -> None:
     assert series.points[1].y.low is not None
     assert series.points[1].y.low < 10
     assert (chart.spans, chart.notes) == ((), ())
+
+
+def curved(seed: int, *accuracies: float, **changes: Any) -> dict[str, Any]:
+    curve = [{"episodes": 100 * i, "accuracy": a} for i, a in enumerate(accuracies, 1)]
+    return episodic(seed=seed, **changes) | {"learning_curve": curve}
+
+
+def test_a_learning_curve_is_the_mean_over_the_seeds() -> None:
+    shown = tables(curved(0, 0.5, 0.6), curved(1, 0.7, 0.9), episodic("nearest"))
+    chart = only(panels("learning", shown, SETTINGS))
+    (series,) = chart.series
+    assert (series.label, values(series)) == ("metanet", [(100, 60.0), (200, 75.0)])
+    assert series.points[0].y.low is not None
+
+
+def test_a_run_that_tests_anothers_training_has_no_curve_of_its_own() -> None:
+    tested = curved(0, 0.5, hyper={"ablation": "nearest-key"})
+    tested["learning_curve_settings"] = {"ablation": "none"}
+    chart = only(panels("learning", tables(curved(0, 0.5), tested), SETTINGS))
+    assert len(chart.series) == 1
+    assert panels("learning", tables(tested), SETTINGS) == []
 
 
 def test_the_papers_signs_stand_beside_the_papers_experiment_alone() -> None:

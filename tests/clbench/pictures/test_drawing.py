@@ -29,6 +29,8 @@ TRACE = [
     {"experience": 2, "step": 9, "accuracy": [0.6, 0.8]},
 ]
 
+CURVE = [{"episodes": 100, "accuracy": 0.5}, {"episodes": 200, "accuracy": 0.7}]
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,6 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             hyper_parameters={"memory_size": size},
             anytime=TRACE,
         )
+        | {"learning_curve": CURVE}
         for strategy in ("replay", "nearest")
         for seed in range(2)
         for size in (20, 200)
