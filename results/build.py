@@ -19,7 +19,7 @@ from clbench.compare.tables import Settings, Table, compare
 from clbench.errors import ResultsError
 from clbench.pictures.drawing import draw
 from clbench.pictures.kinds import METRICS, panels
-from clbench.publish import few_shot, published, sections
+from clbench.publish import few_shot, presentations, published, sections
 
 RESULTS = Path(__file__).resolve().parent
 README = RESULTS.parent / "README.md"
@@ -42,6 +42,7 @@ FIGURES = {
 """Kind and folder of each figure."""
 
 OMNIGLOT = few_shot.read(RESULTS / "published" / "munkhdalai2017.toml")
+PRESENTATIONS = presentations.read(RESULTS / "published" / "santoro2016.toml")
 HSU2018 = published.read(RESULTS / "published" / "hsu2018.toml")
 SETTINGS = Settings(METRICS)
 
@@ -52,6 +53,7 @@ def files() -> Iterator[tuple[Path, bytes]]:
         yield _text(RESULTS / "tables" / f"{name}.md", markdown(_tables(folder), SETTINGS))
     yield _text(RESULTS / "tables" / "hsu2018.md", _hsu2018())
     yield _text(RESULTS / "tables" / "omniglot-metanet.md", _omniglot())
+    yield _text(RESULTS / "tables" / "omniglot-mann.md", _presentations())
     for name, (kind, folder) in FIGURES.items():
         drawn = draw(panels(kind, _tables(folder), SETTINGS), "svg")
         yield RESULTS / "figures" / f"{name}.svg", drawn
@@ -79,6 +81,14 @@ def _omniglot() -> str:
         " episodes of one run; training minutes are of one core."
     )
     return f"{told}\n\n{few_shot.markdown(OMNIGLOT, _runs('reference/omniglot'))}\n"
+
+
+def _presentations() -> str:
+    told = (
+        f"{PRESENTATIONS.source}, beside ours: accuracy in % on the nth drawing of a class, before its"
+        " label is told, over the test episodes of one run; training minutes are of one core."
+    )
+    return f"{told}\n\n{presentations.markdown(PRESENTATIONS, _runs('reference/omniglot'))}\n"
 
 
 def _text(path: Path, body: str) -> tuple[Path, bytes]:

@@ -16,8 +16,8 @@ from clbench.errors import ResultsError
 from clbench.parameters import Parameters
 
 
-class FewShotRow(Parameters):
-    """A number of the paper, and which of our runs answers it."""
+class Answered(Parameters):
+    """A row of a paper, and which of our runs answers it."""
 
     name: str
     strategy: str = Field(description="our strategy")
@@ -25,6 +25,11 @@ class FewShotRow(Parameters):
         {}, description="what tells our variant from others; default: left out of its specification"
     )
     options: dict[str, Any] = Field(description="scenario options that tell the run from others")
+
+
+class FewShotRow(Answered):
+    """A number of the paper."""
+
     paper: float | None = Field(None, description="accuracy in %; none where the paper has none")
 
 
@@ -40,7 +45,6 @@ class FewShotPaper(Parameters):
 
     source: str
     dataset: str
-    scenario: str
     part: list[FewShotTable]
 
 
@@ -61,19 +65,24 @@ def markdown(paper: FewShotPaper, runs: Sequence[Run]) -> str:
     blocks = []
     for table in paper.part:
         lines = [HEADS, ["---", *["---:"] * (len(HEADS) - 1)]]
-        lines += [_cells(row, _answer(paper, row, runs)) for row in table.row]
+        lines += [_cells(row, answer(paper.dataset, row, runs)) for row in table.row]
         blocks += [f"## {table.title}", "\n".join(map(pipe, lines))]
     return "\n\n".join(blocks)
 
 
-def _answer(paper: FewShotPaper, row: FewShotRow, runs: Sequence[Run]) -> Run | None:
-    found = [run for run in runs if run.finished and _answers(run, paper, row)]
+def answer(dataset: str, row: Answered, runs: Sequence[Run]) -> Run | None:
+    """Return the run of episodes of a dataset that answers a row; None if it is still to be made.
+
+    Raises:
+        ResultsError: Several do.
+    """
+    found = [run for run in runs if run.finished and _answers(run, dataset, row)]
     if len(found) > 1:
         raise ResultsError(f"{row.name} is answered by {len(found)} runs; say more of its settings")
     return found[0] if found else None
 
 
-def _answers(run: Run, paper: FewShotPaper, row: FewShotRow) -> bool:
+def _answers(run: Run, dataset: str, row: Answered) -> bool:
     said = run.specification
     names = [said[key]["name"] for key in ("dataset", "scenario", "strategy")]
     settings = (
@@ -81,7 +90,7 @@ def _answers(run: Run, paper: FewShotPaper, row: FewShotRow) -> bool:
         (said["scenario"]["options"], row.options),
     )
     agrees = all(has.get(k, "default") == v for has, wanted in settings for k, v in wanted.items())
-    return names == [paper.dataset, paper.scenario, row.strategy] and agrees
+    return names == [dataset, "episodic", row.strategy] and agrees
 
 
 def _cells(row: FewShotRow, run: Run | None) -> list[str]:

@@ -16,7 +16,6 @@ PAPER = FewShotPaper.parse(
     {
         "source": "A paper",
         "dataset": "omniglot",
-        "scenario": "episodic",
         "part": [
             {
                 "title": "Five ways",
