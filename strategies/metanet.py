@@ -76,6 +76,11 @@ class MetaNetParameters(EpisodicParameters):
         " attention (all examples count the same) or b (the label of the nearest key answers)",
         json_schema_extra=LATER,
     )
+    new_layer: Literal["drawn", "zero"] = Field(
+        "drawn",
+        description="slow weights of the last layer that answers other ways than trained on",
+        json_schema_extra=LATER,
+    )
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,10 @@ class MetaNetwork(nn.Module):
     def slow_weights(self, units: int) -> list[Tensor]:
         """Return W; for another number of units its last layer is one never learnt, which fast weights adapt."""
         *body, last = self.W
-        return [*body, last if units == len(last) else self._never_learnt(units)]
+        if units != len(last):
+            last = self._never_learnt(units)
+            last = torch.zeros_like(last) if self._p.new_layer == "zero" else last
+        return [*body, last]
 
     @torch.no_grad()
     def _example_gradients(self, support: Support) -> list[Tensor]:
@@ -241,7 +249,7 @@ class MetaNet(ProblemStrategy):
     Parameters: ClassVar[type[Parameters]] = MetaNetParameters
     paper = "Munkhdalai & Yu 2017, ICML, arXiv 1703.00837"
     meta_trained = True
-    test_only = frozenset({"ablation"})
+    test_only = frozenset({"ablation", "new_layer"})
     network: MetaNetwork
 
     def build(self, info: StreamInfo) -> nn.Module:

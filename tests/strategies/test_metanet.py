@@ -237,6 +237,15 @@ def test_another_number_of_units_gets_a_last_layer_of_its_own_that_is_never_lear
     assert not network.slow_weights(7)[-1].requires_grad
 
 
+def test_slow_weights_of_other_ways_can_be_zero_those_of_the_trained_ways_stay(
+    network: MetaNetwork,
+) -> None:
+    network._p = network._p.model_copy(update={"new_layer": "zero"})
+    assert not network.slow_weights(7)[-1].any()
+    assert network.slow_weights(UNITS)[-1] is network.W[-1]
+    assert network._never_learnt(UNITS).any()  # the representation loss needs it
+
+
 def test_the_nearest_key_gives_its_label(network: MetaNetwork, support: Support) -> None:
     memory = replace(network.remember(support), task=None)
     query = torch.randn(1, *SHAPE)
