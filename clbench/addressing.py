@@ -130,11 +130,11 @@ def first_slot(zeros: Tensor) -> Tensor:
 
 def cosine(key: Tensor, slots: Tensor) -> Tensor:
     """Return the cosine of keys [B, R, D] and slots [B, N, D], [B, R, N]; an empty slot is like nothing."""
-    return _unit(key) @ _unit(slots).mT
+    return (key * _inverse_norm(key)) @ slots.mT * _inverse_norm(slots).mT
 
 
-def _unit(x: Tensor) -> Tensor:
-    return x * (x.square().sum(-1, keepdim=True) + 1e-8).rsqrt()  # finite for a slot of zeros, too
+def _inverse_norm(x: Tensor) -> Tensor:
+    return (x.square().sum(-1, keepdim=True) + 1e-8).rsqrt()  # finite for a slot of zeros, too
 
 
 def least_used(usage: Tensor, count: int) -> Tensor:

@@ -20,12 +20,10 @@ from clbench.addressing import Addressing
 class State:
     """What the network knows at a time, of B sequences."""
 
-    h: Tensor
-    """The controller's output [B, H]."""
+    hr: Tensor
+    """The controller's output and what was read last [B, H + R·D]."""
     c: Tensor
-    """Its cell [B, H]."""
-    r: Tensor
-    """What was read last [B, R·D]."""
+    """The controller's cell [B, H]."""
     label: Tensor
     """The last label, one-hot [B, C]; zeros before the first."""
     slots: tuple[Tensor, ...]
@@ -34,12 +32,12 @@ class State:
     def map(self, change: Callable[..., Tensor], *others: State) -> State:
         """Return the state with each tensor changed, beside the same one of other states."""
         every = zip(self.tensors(), *(other.tensors() for other in others), strict=True)
-        h, c, r, label, *slots = (change(*tensors) for tensors in every)
-        return State(h, c, r, label, tuple(slots))
+        hr, c, label, *slots = (change(*tensors) for tensors in every)
+        return State(hr, c, label, tuple(slots))
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Return all of them."""
-        return (self.h, self.c, self.r, self.label, *self.slots)
+        return (self.hr, self.c, self.label, *self.slots)
 
     def bytes(self) -> int:
         """Return the bytes of the state."""
@@ -67,20 +65,19 @@ class MANNetwork(nn.Module):
     def initial(self, batch: int) -> State:
         """Return the state that every sequence begins with."""
         weight = self.out.weight
-        H = weight.shape[1] - self.memory.width
-        h, r = weight.new_zeros(batch, H), weight.new_zeros(batch, self.memory.width)
+        hr = weight.new_zeros(batch, weight.shape[1])
         label = weight.new_zeros(batch, self.units)
-        return State(h, h, r, label, self.memory.initial(batch, weight))
+        return State(hr, hr[:, self.memory.width :], label, self.memory.initial(batch, weight))
 
-    def step(self, seen: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, C] for images seen [B, 4H], and the state after them, their label not yet told."""
-        recurrent = self.recur(torch.cat([state.h, state.r], 1))
-        gates = (seen + self.hear(state.label) + recurrent).chunk(4, 1)
-        keep, admit, show = (gate.sigmoid() for gate in gates[:3])
-        c = keep * state.c + admit * gates[3].tanh()
+    def step(self, seen: Tensor, state: State) -> State:
+        """Return the state after images seen [B, 4H], their label not yet told; `out` makes logits of its ``hr``."""
+        H = state.c.shape[1]
+        gates = seen + self.hear(state.label) + self.recur(state.hr)
+        keep, admit, show = gates[:, : 3 * H].sigmoid().chunk(3, 1)
+        c = keep * state.c + admit * gates[:, 3 * H :].tanh()
         h = show * c.tanh()
         r, slots = self.memory.step(h, state.slots)
-        return self.out(torch.cat([h, r], 1)), State(h, c, r, state.label, slots)
+        return State(torch.cat([h, r], 1), c, state.label, slots)
 
     def run(
         self, x: Tensor, y: Tensor, valid: Tensor | None = None, state: State | None = None
@@ -96,19 +93,19 @@ class MANNetwork(nn.Module):
         state = self.initial(len(x)) if state is None else state
         seen = self.see(x.flatten(2)).unbind(1)
         labels = functional.one_hot(y, self.units).to(seen[0].dtype).unbind(1)
-        logits = []
+        told = []
         for t, (image, label) in enumerate(zip(seen, labels, strict=True)):
-            scores, after = self.step(image, state)
-            after = replace(after, label=label)
+            after = replace(self.step(image, state), label=label)
+            told.append(after.hr)
             state = after if valid is None else _where(valid[:, t], after, state)
-            logits.append(scores)
-        return torch.stack(logits, 1), state
+        return self.out(torch.stack(told, 1)), state
 
     def ask(self, x: Tensor, state: State) -> Tensor:
         """Return logits [B, L, C] of queries [B, L, c, H, W], each from a copy of the state."""
         batch, count = x.shape[:2]
         copies = state.map(lambda tensor: tensor.repeat_interleave(count, 0))
-        logits, _ = self.step(self.see(x.flatten(2)).flatten(0, 1), copies)
+        after = self.step(self.see(x.flatten(2)).flatten(0, 1), copies)
+        logits: Tensor = self.out(after.hr)
         return logits.view(batch, count, self.units)
 
 

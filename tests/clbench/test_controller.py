@@ -49,8 +49,11 @@ def test_what_was_read_reaches_the_controller(kind: str) -> None:
     network, x = make(kind), images()
     _, state = network.run(x, labels())
     seen = network.see(x[:, 0].flatten(1))
-    h = network.step(seen, state)[1].h
-    assert not torch.equal(network.step(seen, replace(state, r=state.r + 1))[1].h, h)
+    other = state.hr.clone()
+    other[:, H:] += 1
+    assert not torch.equal(
+        network.step(seen, replace(state, hr=other)).c, network.step(seen, state).c
+    )
 
 
 def test_without_memory_it_is_an_lstm() -> None:
@@ -100,7 +103,7 @@ def test_queries_are_asked_one_by_one_of_the_same_state_which_stays(kind: str) -
     together = network.ask(queries, state)
     for q in range(4):
         seen = network.see(queries[:, q].flatten(1))
-        torch.testing.assert_close(together[:, q], network.step(seen, state)[0])
+        torch.testing.assert_close(together[:, q], network.out(network.step(seen, state).hr))
     assert all(torch.equal(a, b) for a, b in zip(state.tensors(), before, strict=True))
 
 
