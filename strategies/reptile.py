@@ -112,10 +112,10 @@ class Reptile(GradientStrategy):
 
     def inner_step(self, batch: Batch) -> Tensor:
         """Take a step of φ̃ on a mini-batch; return the loss before it."""
-        self.gradients.zero_()
         loss = self.loss(self.adapted, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        self.gradients.zero_()
         return loss
 
     @contextmanager
