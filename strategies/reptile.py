@@ -53,7 +53,7 @@ class ReptileParameters(MemoryParameters, MetaTrainingParameters, GradientParame
     inner_steps: PositiveInt = Field(5, description="k, mini-batches of a training task")
     meta_step: PositiveFloat | None = Field(
         None,
-        description="ε; none takes 1 on episodes and 0.5 on a stream. On episodes it falls"
+        description="ε; none takes 1 on episodes and 0.7 on a stream. On episodes it falls"
         " linearly to 0 over the training length",
     )
     inner_batch: Several = Field(10, description="on episodes: samples of an inner step")
@@ -197,7 +197,7 @@ class Reptile(GradientStrategy):
 
     def step(self, batch: list[Batch]) -> None:
         """Take a meta-step on a task."""
-        self.meta_step([batch], self.parameters.meta_step or 0.5)
+        self.meta_step([batch], self.parameters.meta_step or 0.7)
 
     def learn(self, experience: Experience) -> None:
         """Train on the experience; copies adapted before are out of date."""
