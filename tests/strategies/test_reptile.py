@@ -61,7 +61,8 @@ def asked(stream: EpisodeStream, count: int = 2) -> Episodes:
 def predictions(strategy: Reptile, stream: Stream) -> Tensor:
     test = stream.test_set(2)
     with torch.no_grad():
-        return strategy.predict(test.x, test.task if stream.info.tells_task else None)
+        logits: Tensor = strategy.predict(test.x, test.task if stream.info.tells_task else None)
+    return logits
 
 
 def everything(strategy: Reptile) -> list[Tensor]:
@@ -92,7 +93,7 @@ def test_with_one_step_of_sgd_it_is_sgd() -> None:
     torch.testing.assert_close(strategy.phi, expected, atol=1e-7, rtol=1e-5)
 
 
-class Bowls(Reptile):
+class Bowls(Reptile):  # type: ignore[misc]
     """Learns θ in ℝ⁴; the batch numbered i has the loss ½ (θ − cᵢ)ᵀ Aᵢ (θ − cᵢ)."""
 
     def build(self, info: Any) -> nn.Module:
@@ -102,7 +103,8 @@ class Bowls(Reptile):
 
     def loss(self, network: Any, batch: Batch) -> Tensor:
         away = network.weight[0] - batch.x
-        return away @ (self.A[int(batch.y)] @ away) / 2
+        loss: Tensor = away @ (self.A[int(batch.y)] @ away) / 2
+        return loss
 
     def draw_bowls(self, count: int) -> list[Batch]:
         generator = torch.Generator().manual_seed(1)
@@ -163,7 +165,7 @@ def test_the_inner_optimizer_is_torchs(optimizer: str) -> None:
 
 def test_parameters_are_views_of_one_vector_in_any_layout() -> None:
     network = StridedConv4((1, 8, 8), 6, 3)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     x, before = torch.randn(4, 1, 8, 8), network.state_dict()
     expected = network(x).detach()
     weights, gradients = flatten(network)
@@ -196,9 +198,10 @@ def test_second_moments_are_carried_from_task_to_task_and_no_answer_changes_them
     def watched(batch: Batch) -> Tensor:
         state = strategy.optimizer.state_dict()
         starts.append((state["steps"], bool(state["moments"].any())))
-        return step(batch)
+        loss: Tensor = step(batch)
+        return loss
 
-    strategy.inner_step = watched  # type: ignore[method-assign]
+    strategy.inner_step = watched
     strategy.meta_train(stream.training(shots=4, queries=0))
     assert starts == [(n, n > 0) for n in range(LENGTH * 5)]
     before = everything(strategy)
@@ -210,7 +213,7 @@ def test_second_moments_are_carried_from_task_to_task_and_no_answer_changes_them
 def test_the_meta_step_falls_linearly_to_nothing() -> None:
     strategy, stream = episodic(meta_step=0.8)
     sizes: list[float] = []
-    strategy.meta_step = lambda tasks, size: sizes.append(size)  # type: ignore[method-assign]
+    strategy.meta_step = lambda tasks, size: sizes.append(size)
     strategy.meta_train(stream.training(shots=4, queries=0))
     assert sizes == pytest.approx([0.8, 0.6, 0.4, 0.2])  # 20 tasks, 5 at once; then 0
 
@@ -340,7 +343,7 @@ def test_a_task_of_a_stream_is_k_batches_of_current_samples_and_exemplars() -> N
         tasks.extend([len(batch) for batch in task] for task in given)
         step(given, size)
 
-    strategy.meta_step = watched  # type: ignore[method-assign]
+    strategy.meta_step = watched
     learn_all(strategy, stream)
     assert tasks == [[8, 8], [8], [11, 11], [11]]  # 24 samples an experience
 
