@@ -112,7 +112,8 @@ class Reptile(GradientStrategy):
 
     def inner_step(self, batch: Batch) -> Tensor:
         """Take a step of φ̃ on a mini-batch; return the loss before it."""
-        loss = self.loss(self.adapted, batch)
+        with torch.enable_grad():
+            loss = self.loss(self.adapted, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.gradients.zero_()
@@ -231,11 +232,12 @@ class Reptile(GradientStrategy):
 
     def _adapt_on_exemplars(self, row: int) -> None:
         assert self.memory is not None
-        of_task = self.memory.row == (row if self.info.tells_task else self.memory.row)
-        x, group = self.info.normalise(self.memory.x[of_task]), self.memory.group[of_task]
+        x, group = self.info.normalise(self.memory.x), self.memory.group
+        if self.info.tells_task:
+            x, group = x[self.memory.row == row], group[self.memory.row == row]
         if len(x):
             for rows in self._rows_to_adapt_on(len(x), self.parameters.adapt_steps):
-                self._step_aside(self.batch(x[rows], group[rows]))
+                self.inner_step(self.batch(x[rows], group[rows]))
 
     # On episodes.
 
@@ -262,12 +264,11 @@ class Reptile(GradientStrategy):
     def _answer(self, episodes: Episodes, index: int) -> Tensor:
         """Return logits [Q, N] of one episode."""
         x, query = (self.info.normalise(of[index]) for of in (episodes.support, episodes.query))
-        y, mask, steps = episodes.labels[index], self._mask(episodes.info.classes), 50
-        if self.parameters.adapt_steps is not None:
-            steps = self.parameters.adapt_steps
+        y, mask = episodes.labels[index], self._mask(episodes.info.classes)
+        steps = self.parameters.adapt_steps
         with self.aside():
-            for rows in self._rows_to_adapt_on(len(y), steps):
-                self._step_aside(Batch(x[rows], y[rows], mask))
+            for rows in self._rows_to_adapt_on(len(y), 50 if steps is None else steps):
+                self.inner_step(Batch(x[rows], y[rows], mask))
             return self._asked(x, query)[:, : episodes.info.classes]
 
     @torch.no_grad()
@@ -276,12 +277,12 @@ class Reptile(GradientStrategy):
         if self.parameters.transductive:
             together: Tensor = self.adapted(query)
             return together
-        at_once = max(1, 1024 // len(support))  # queries; each takes the whole support set along
-        alone = torch.vmap(
-            lambda one: self.adapted(torch.cat([support, one[None]]))[-1], chunk_size=at_once
-        )
-        logits: Tensor = alone(query)
-        return logits
+
+        def beside(one: Tensor) -> Tensor:
+            logits: Tensor = self.adapted(torch.cat([support, one[None]]))[-1]
+            return logits
+
+        return torch.vmap(beside, chunk_size=max(1, 1024 // len(support)))(query)
 
     # For both.
 
@@ -289,10 +290,6 @@ class Reptile(GradientStrategy):
         """Return the same rows [steps, B] at every call."""
         generator = torch_generator(self.info.seeds.train, "rebuild", self.info.device)
         return mini_batches(count, self.parameters.adapt_batch, steps, generator)
-
-    def _step_aside(self, batch: Batch) -> None:
-        with torch.enable_grad():
-            self.inner_step(batch)
 
     def _units(self, info: StreamInfo) -> int:
         given: int | None = self.parameters.meta_ways if info.shots is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -280,6 +281,22 @@ def test_it_learns_to_learn() -> None:
     training.length = 150
     strategy.meta_train(training)
     assert sum(ask(strategy, questions)) > sum(before) + 0.08 * len(before)
+
+
+def test_meta_training_goes_on_to_the_same_bits() -> None:
+    strategy, stream = episodic()
+    training = stream.training(shots=4, queries=0)
+    kept: list[Any] = []
+    training.between = lambda: kept.append(deepcopy((strategy.state_dict(), training.state_dict())))
+    strategy.meta_train(training)
+    resumed, again = episodic()
+    rest = again.training(shots=4, queries=0)
+    resumed.load_state_dict(kept[1][0])
+    rest.load_state_dict(kept[1][1])
+    assert rest.drawn == 10
+    resumed.meta_train(rest)
+    assert torch.equal(resumed.phi, strategy.phi)
+    assert resumed.optimizer.state_dict()["steps"] == LENGTH * 5
 
 
 def test_a_run_on_episodes_counts_inner_steps() -> None:
