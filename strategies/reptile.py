@@ -5,9 +5,8 @@ Nichol, Achiam & Schulman 2018, "On First-Order Meta-Learning Algorithms" (arXiv
     φ̃ ← U(φ): k steps of inner Adam (β₁ = 0) or SGD on mini-batches of a task
     φ ← φ + ε · mean over tasks of (φ̃ − φ)
 
-On episodes a copy of φ is adapted to the support set to answer. On a stream a task is a sequence of mini-batches from
-the current samples and the memory; φ answers, or a copy adapted on the exemplars. What the paper leaves open is in
-docs/reptile.md.
+On episodes a copy of φ is adapted to the support set to answer. On a stream a task is mini-batches from the current
+samples and the memory; φ answers, or a copy adapted on exemplars. What the paper leaves open: docs/reptile.md.
 """
 
 from __future__ import annotations
