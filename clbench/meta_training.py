@@ -50,7 +50,7 @@ def training_specification(
     """Return what decides the state that meta-training ends in, the kind of device and the classes among it.
 
     Under ``keep=best`` the learning curve chooses that state, and its episodes are asked like test episodes; so then
-    everything that decides answers is part of it.
+    everything that decides answers is part of it. Whether answers are transductive is said by a hyper-parameter.
     """
     chosen_by_answers = stream.options.keep == "best"
     only_asked = {"test_episodes", "validation"} | (set() if chosen_by_answers else set(SHAPE))
@@ -62,7 +62,7 @@ def training_specification(
         "scenario": scenario | {"options": _without(only_asked, scenario["options"])},
         "strategy": learner
         | {"hyper_parameters": _without(only_answers, learner["hyper_parameters"])},
-        "protocol": _without({"evaluated_on"}, specification["protocol"]),
+        "protocol": _without({"evaluated_on"}, specification["protocol"]) | {"transductive": False},
         "meta_training": {
             "shape": asdict(stream.shape.changed(**meta_shape(strategy))),
             "classes": stream.plan.train.tolist(),

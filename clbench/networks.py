@@ -106,3 +106,33 @@ def copy_body(
     own, given = to.state_dict(), source.state_dict()
     body = {name: given[name] for name, shape in shapes.items() if shape == more[name].shape}
     to.load_state_dict(own | body)
+
+
+class StridedConv4(nn.Module):
+    """Four 3×3 convolutions of stride 2, each with batch normalisation and ReLU, then a linear layer.
+
+    The Omniglot network of Finn et al. 2017 and Nichol et al. 2018. Normalised by the statistics of the batch at hand,
+    always: logits depend on the whole batch, of which there must be two samples at least.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], channels: int, units: int) -> None:
+        super().__init__()
+        before, height, width = shape
+        blocks: list[nn.Module] = []
+        for _ in range(4):
+            blocks += [
+                nn.Conv2d(before, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels, eps=1e-3, track_running_stats=False),
+                nn.ReLU(),
+            ]
+            before, height, width = channels, (height + 1) // 2, (width + 1) // 2
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(channels * height * width, units)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [N, units]."""
+        return self.head(self.blocks(x).flatten(1))  # type: ignore[no-any-return]

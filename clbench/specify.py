@@ -104,6 +104,7 @@ def specify(
     stream = _stream(stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir)
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
+    candidate = learner(hyper)
     specification = {
         "dataset": {"name": dataset, "hash": data.hash},
         "scenario": _named(
@@ -111,9 +112,8 @@ def specify(
         ),
         "strategy": _named(found_learner, learner.version, "hyper_parameters", hyper),
         "seed": seed,
-        "protocol": _protocol(stream, learner, seeds, anytime),
+        "protocol": _protocol(stream, candidate, seeds, anytime),
     }
-    candidate = learner(hyper)
     reason = candidate.skip_reason(stream.info)
     if reason is None:
         candidate.check(stream.info)
@@ -138,7 +138,7 @@ def _named(found: Resolved, number: int, key: str, values: Parameters) -> dict[s
 
 def _protocol(
     stream: Stream | EpisodeStream,
-    learner: type[Strategy],
+    learner: Strategy,
     seeds: Mapping[str, int],
     anytime: Anytime | None,
 ) -> dict[str, Any]:

@@ -73,8 +73,9 @@ class Strategy(ABC):
     """Hyper-parameters of a meta-learner that matter when it answers only; runs that differ in these share training."""
     orders: ClassVar[int] = 1
     """In how many orders it can be shown its memory to predict; the sd over several is measured when all is learnt."""
-    transductive: ClassVar[bool] = False
-    """Whether a prediction may depend on the other samples of its batch; marked in every table."""
+    transductive: bool = False
+    """Whether a prediction may depend on the other samples of its batch; marked in every table. A learner may set it
+    from its hyper-parameters when it is made."""
 
     def __init__(self, parameters: Any) -> None:
         self.parameters = parameters

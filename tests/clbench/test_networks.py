@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import torch
 
-from clbench.networks import Conv4, NetworkName, choose, make_network
+from clbench.networks import Conv4, NetworkName, StridedConv4, choose, make_network
 from clbench.seeds import Seeds
 from clbench.stream import StreamInfo
 from tests.toys import stream_of
@@ -44,6 +44,19 @@ def test_no_output_depends_on_the_rest_of_its_batch(name: NetworkName) -> None:
         network.train(mode)
         alone = torch.cat([network(x[i : i + 1]) for i in range(5)])
         torch.testing.assert_close(network(x), alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("channels", "size"), [*product((1, 3), SIZES)])
+def test_batch_statistics_are_used_while_learning_and_after(
+    channels: int, size: tuple[int, int]
+) -> None:
+    network = StridedConv4((channels, *size), 6, 5)
+    x = torch.randn(4, channels, *size, generator=torch.Generator().manual_seed(0))
+    learning, after = network.train()(x), network.eval()(x)
+    assert learning.shape == (4, 5)
+    assert torch.equal(learning, after)
+    assert not torch.allclose(network(x[:2]), after[:2])
+    assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
 
 
 @pytest.mark.parametrize(

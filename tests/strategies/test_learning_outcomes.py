@@ -30,6 +30,7 @@ EXPECTED = [
     ("class-incremental", "finetune", {}, 0.15, 0.25),
     ("class-incremental", "nearest", {}, 0.92, 0.97),
     ("class-incremental", "replay", {}, 0.88, 0.97),
+    ("class-incremental", "reptile", {}, 0.86, 0.97),
     ("class-incremental", "joint", {}, 0.94, 0.99),
     ("class-incremental", "metanet", QUICK_METANET, 0.90, 0.99),
     # Without exemplars or task id, penalties do not help (van de Ven & Tolias 2019); responses do.
@@ -42,11 +43,13 @@ EXPECTED = [
     ("task-incremental", "finetune", {}, 0.75, 0.98),
     ("task-incremental", "nearest", {}, 0.97, 1.0),
     ("task-incremental", "replay", {}, 0.97, 1.0),
+    ("task-incremental", "reptile", {}, 0.97, 1.0),
     ("task-incremental", "joint", {}, 0.98, 1.0),
     ("task-incremental", "metanet", QUICK_METANET, 0.95, 1.0),
     ("domain-incremental", "finetune", {}, 0.55, 0.85),
     ("domain-incremental", "nearest", {}, 0.94, 0.99),
     ("domain-incremental", "replay", {}, 0.93, 0.99),
+    ("domain-incremental", "reptile", {}, 0.90, 0.99),
     ("domain-incremental", "joint", {}, 0.96, 1.0),
     ("domain-incremental", "metanet", QUICK_METANET, 0.90, 1.0),
 ]
