@@ -65,6 +65,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.y)
 
+    def __getitem__(self, rows: slice) -> Batch:
+        """Return a batch of some of the samples."""
+        mask = self.mask
+        if mask is not None and mask.ndim == 2:
+            mask = mask[rows]
+        return Batch(self.x[rows], self.y[rows], mask)
+
     def join(self, other: Batch) -> Batch:
         """Return both batches as one."""
         mask = self.mask
