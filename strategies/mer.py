@@ -3,7 +3,7 @@
 Riemer et al. 2019 (ICLR, arXiv 1810.11910), Algorithms 1 and 6. For each example (x, y):
 
     θ_A ← θ
-    S times:  θ_W ← θ;  an SGD step for each of (x, y) and k exemplars, one at a time;  θ ← θ_W + β (θ − θ_W)
+    S times:  θ_W ← θ;  an SGD step for each of (x, y) and k − 1 exemplars, one at a time;  θ ← θ_W + β (θ − θ_W)
     θ ← θ_A + γ (θ − θ_A)
     offer (x, y) to the reservoir
 
@@ -47,7 +47,7 @@ class MERParameters(MemoryParameters, GradientParameters):
         1, description="1: the current example first; 6: one big batch, the current example last"
     )
     batches_per_example: PositiveInt = Field(5, description="S, sequences for each example")
-    replay_batch_size: NaturalInt = Field(10, description="k, exemplars in a sequence")
+    replay_batch_size: NaturalInt = Field(10, description="k − 1, exemplars in a sequence")
     beta: PositiveFloat = Field(0.01, description="β, how far to go along a sequence")
     gamma: PositiveFloat = Field(1.0, description="γ, how far to go along all sequences")
     variant: Literal["paper", "mammoth", "avalanche"] = Field(
