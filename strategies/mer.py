@@ -32,13 +32,13 @@ from clbench.stream import Experience, StreamInfo
 
 
 class MERParameters(MemoryParameters, GradientParameters):
-    """Hyper-parameters of MER; the defaults are the paper's for MNIST Rotations with 200 exemplars."""
+    """Hyper-parameters of MER; the defaults are the paper's for MNIST Permutations with 200 exemplars."""
 
     memory_policy: Literal["reservoir", "balanced"] = Field(
         "reservoir", description="reservoir: uniform over all samples; balanced: equal shares"
     )
     optimizer: Literal["sgd"] = Field("sgd", description="plain SGD")
-    lr: PositiveFloat = Field(0.1, description="α, learning rate of the single steps")
+    lr: PositiveFloat = Field(0.03, description="α, learning rate of the single steps")
     batch_size: PositiveInt = Field(
         32, description="samples per step on a base split; in the stream one at a time"
     )
@@ -46,9 +46,9 @@ class MERParameters(MemoryParameters, GradientParameters):
     algorithm: Literal[1, 6] = Field(
         1, description="1: the current example first; 6: one big batch, the current example last"
     )
-    batches_per_example: PositiveInt = Field(5, description="S, sequences for each example")
+    batches_per_example: PositiveInt = Field(10, description="S, sequences for each example")
     replay_batch_size: NaturalInt = Field(10, description="k − 1, exemplars in a sequence")
-    beta: PositiveFloat = Field(0.01, description="β, how far to go along a sequence")
+    beta: PositiveFloat = Field(0.03, description="β, how far to go along a sequence")
     gamma: PositiveFloat = Field(1.0, description="γ, how far to go along all sequences")
     variant: Literal["paper", "mammoth", "avalanche"] = Field(
         "paper",

@@ -243,7 +243,7 @@ def test_avalanches_variant_has_no_exemplar_of_the_current_experience() -> None:
 
 def test_what_algorithm_6_does_not_have_is_refused() -> None:
     stream = stream_of("class-incremental")
-    sentence = r"batches_per_example=1 and beta=1, not 5 and 0.01"
+    sentence = r"batches_per_example=1 and beta=1, not 2 and 0.03"
     with pytest.raises(UsageError, match=sentence):
         mer(stream, algorithm=6).check(stream.info)
     mer(stream, algorithm=6, batches_per_example=1, beta=1.0).check(stream.info)
