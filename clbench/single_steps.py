@@ -48,7 +48,7 @@ def _step(layers: Layers, x: Tensor, target: Tensor, closed: Tensor, lr: float) 
     error = logits.softmax(0).sub_(target)
     for depth in reversed(range(len(layers))):
         (weight, bias), h = layers[depth], inputs[depth]
-        below = weight.mT.mv(error).mul_(h > 0) if depth else error
+        below = weight.mT.mv(error).mul_(h.sign()) if depth else error  # h ≥ 0, ReLU's slope 0 or 1
         weight.addr_(error, h, alpha=-lr)
         bias.sub_(error, alpha=lr)
         error = below
