@@ -65,13 +65,15 @@ class MER(GradientStrategy):
     memory: Memory
 
     def check(self, info: StreamInfo) -> None:
-        """Refuse an Algorithm 6 that is not one batch."""
+        """Refuse an Algorithm 6 that is not one batch, and to wait for an end that nobody announces."""
         p = self.parameters
         if p.algorithm == 6 and (p.batches_per_example, p.beta) != (1, 1):
             raise UsageError(
                 "algorithm=6 is one big batch without β: it needs batches_per_example=1 and beta=1,"
                 f" not {p.batches_per_example} and {p.beta}"
             )
+        if p.variant == "avalanche" and not info.boundaries:
+            raise UsageError("variant=avalanche needs boundaries, which boundaries=false hides")
 
     def restart(self) -> None:
         """Start from a fresh network, its parameters parts of one vector θ."""

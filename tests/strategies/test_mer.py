@@ -241,6 +241,13 @@ def test_avalanches_variant_has_no_exemplar_of_the_current_experience() -> None:
     assert len(learner.memory) == 48
 
 
+def test_avalanches_variant_needs_boundaries() -> None:
+    stream = stream_of("class-incremental", online=True, boundaries=False)
+    with pytest.raises(UsageError, match="variant=avalanche needs boundaries"):
+        mer(stream, variant="avalanche").check(stream.info)
+    mer(stream).check(stream.info)
+
+
 def test_what_algorithm_6_does_not_have_is_refused() -> None:
     stream = stream_of("class-incremental")
     sentence = r"batches_per_example=1 and beta=1, not 2 and 0.03"
