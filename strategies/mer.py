@@ -107,7 +107,7 @@ class MER(GradientStrategy):
             yield from self.shuffled(samples, self.parameters.epochs - 1, size=1)
 
     def draw(self, current: Experience, rows: Tensor) -> list[Batch]:
-        """Return S sequences: the example at ``rows``, and k exemplars drawn with replacement."""
+        """Return S sequences: the example at ``rows``, and k − 1 exemplars drawn with replacement."""
         p, stored = self.parameters, len(self.memory)
         count = min(p.replay_batch_size, stored)
         shape, device = (p.batches_per_example, count), self.info.device
