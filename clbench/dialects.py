@@ -1,11 +1,17 @@
-"""Forgetting as other libraries would print it for the same matrix: for comparison with their tables, nothing else.
+"""Forgetting and transfer as others would print them for the same matrix: for comparison with their tables, no more.
 
 Read in their sources; where they differ from each other is described in ``docs/comparing.md``.
 """
 
 from __future__ import annotations
 
-from clbench.metrics import Matrix, Metric, forgetting_first
+from clbench.metrics import (
+    Matrix,
+    Metric,
+    average_accuracy,
+    forgetting_first,
+    learning_accuracy,
+)
 
 
 def mammoth(matrix: Matrix) -> float | None:
@@ -39,6 +45,19 @@ def continuum(matrix: Matrix) -> float | None:
         total += max(known[:-1]) - known[-1]
     return round(total / (last - 1), 12) + 0.0  # differences that cancel leave −1e-17, or −0.0
 
+
+def transfer_interference(matrix: Matrix) -> float | None:
+    """Return (1/T) Σⱼ (R[T,j] − R[j,j]) over all T tasks, the last one's zero among them."""
+    retained, learnt = average_accuracy(matrix), learning_accuracy(matrix)
+    return None if retained is None or learnt is None else retained - learnt
+
+
+BTI = Metric(
+    "backward_transfer_interference",
+    "mean over all j of R[T,j] − R[j,j], the zero of j = T among them",
+    "BTI of Riemer et al. 2019, ICLR (MER), and Gupta et al. 2020, NeurIPS (La-MAML)",
+    transfer_interference,
+)
 
 DIALECTS: dict[str, Metric[Matrix]] = {
     library: Metric(f"forgetting_as_{library}", definition, source, compute, higher_is_better=False)

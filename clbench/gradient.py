@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from clbench.base_split import Base
 from clbench.memory import Memory
-from clbench.networks import NetworkName, copy_body, make_network
+from clbench.networks import Initialisation, NetworkName, copy_body, make_network
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
@@ -49,6 +49,11 @@ class GradientParameters(Parameters):
     batch_size: PositiveInt = Field(32, description="samples per step; an online stream's instead")
     epochs: PositiveInt = Field(10, description="passes over an experience; 1 if online")
     noise: Noise = 0.0
+    initialisation: Initialisation = Field(
+        "torch",
+        description="weights as torch draws them, or Xavier uniform (Glorot) with zero biases",
+        json_schema_extra=LATER,
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Return a batch of some of the samples."""
+        mask = self.mask
+        if mask is not None and mask.ndim == 2:
+            mask = mask[rows]
+        return Batch(self.x[rows], self.y[rows], mask)
 
     def join(self, other: Batch) -> Batch:
         """Return both batches as one."""
@@ -96,7 +108,8 @@ class GradientStrategy(Strategy):
 
     def build(self, info: StreamInfo) -> nn.Module:
         """Return a freshly initialised network."""
-        return make_network(self.parameters.network, self.parameters.hidden, info)
+        p = self.parameters
+        return make_network(p.network, p.hidden, info, getattr(p, "initialisation", "torch"))
 
     def schedule(self, samples: int) -> Iterator[Tensor]:
         """Yield the rows of each step: seeded shuffled passes, or the stream's order if online."""

@@ -113,12 +113,13 @@ class Memory:
         self._x[slot] = samples.x  # row `capacity` is the bin for what is not kept
         self._group[slot] = samples.group
         self._priority[slot] = samples.priority
+        self._x[self.capacity] = 0  # it is gone
 
     def _allocate(self) -> None:
         if len(self._x) == self.capacity + 1:
             return
         rows = self.capacity + 1
-        self._x = self._x.new_empty((rows, *self._x.shape[1:]))
+        self._x = self._x.new_zeros((rows, *self._x.shape[1:]))
         self._group = self._group.new_zeros(rows)
         self._priority = self._priority.new_zeros(rows)
 

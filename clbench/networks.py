@@ -14,6 +14,7 @@ from clbench.seeds import initialised_by
 from clbench.stream import StreamInfo
 
 NetworkName = Literal["auto", "mlp", "conv4"]
+Initialisation = Literal["torch", "xavier"]
 
 
 class MLP(nn.Module):
@@ -70,7 +71,12 @@ def choose(name: NetworkName, shape: tuple[int, int, int]) -> Literal["mlp", "co
     return "mlp" if channels == 1 and max(height, width) <= 32 else "conv4"
 
 
-def make_network(name: NetworkName, hidden: Sequence[int], info: StreamInfo) -> nn.Module:
+def make_network(
+    name: NetworkName,
+    hidden: Sequence[int],
+    info: StreamInfo,
+    initialisation: Initialisation = "torch",
+) -> nn.Module:
     """Return a network on the stream's device, initialised by its init seed alone.
 
     Weights are drawn on the CPU, so that every device starts from the same ones.
@@ -79,6 +85,7 @@ def make_network(name: NetworkName, hidden: Sequence[int], info: StreamInfo) -> 
         name: ``mlp``, ``conv4`` or ``auto`` (see `choose`).
         hidden: Widths of the MLP's hidden layers; the first is conv4's number of channels.
         info: Shape of the images, number of units, init seed, device.
+        initialisation: ``torch`` for its defaults, or ``xavier``.
     """
     channels, height, width = info.shape
     with initialised_by(info.seeds.init):
@@ -86,7 +93,17 @@ def make_network(name: NetworkName, hidden: Sequence[int], info: StreamInfo) -> 
             network: nn.Module = MLP(channels * height * width, hidden, info.classes)
         else:
             network = Conv4(info.shape, hidden[0], info.classes)
+        if initialisation == "xavier":
+            network.apply(_xavier)
     return network.to(info.device)
+
+
+def _xavier(layer: nn.Module) -> None:
+    """Draw a layer's weights uniformly, of variance 2 / (inputs + outputs); biases 0 (Glorot & Bengio 2010)."""
+    if isinstance(layer, (nn.Linear, nn.Conv2d)):
+        nn.init.xavier_uniform_(layer.weight)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
 
 
 @torch.no_grad()

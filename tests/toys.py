@@ -22,6 +22,7 @@ STRATEGIES = tuple(names("strategies"))
 """Every registered one: a promise to all holds for the next one, too."""
 TINY: dict[str, Any] = {
     "base_episodes": 5,
+    "batches_per_example": 2,
     "batch_size": 8,
     "episodes": 3,
     "epochs": 1,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from clbench import anytime, results
-from clbench.dialects import DIALECTS
+from clbench.dialects import BTI, DIALECTS
 from clbench.errors import ResultsError
 from clbench.metrics import METRICS, Metric
 from clbench.parameters import NaturalInt
@@ -25,7 +25,7 @@ from clbench.specification import canonical
 CATALOGUE: dict[str, Metric[Any]] = {
     **METRICS,
     **anytime.METRICS,
-    **{metric.name: metric for metric in DIALECTS.values()},
+    **{metric.name: metric for metric in (*DIALECTS.values(), BTI)},
 }
 """Every metric that is a function of the matrix, by name."""
 

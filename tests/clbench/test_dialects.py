@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.dialects import DIALECTS
-from clbench.metrics import Matrix, forgetting
+from clbench.compare.collection import CATALOGUE
+from clbench.dialects import BTI, DIALECTS
+from clbench.metrics import Matrix, backward_transfer, forgetting
 from tests.clbench.test_metrics import FOUR, FULL, THREE, triangle
 
 
@@ -46,6 +47,15 @@ def test_continuum_prints_no_rounding_error_for_zero() -> None:
     """The drops .3 − .1 and .4 − .6 cancel, but for the last digit of a float."""
     matrix = triangle([0.3], [0.3, 0.4], [0.3, 0.4, 0.5], [0.1, 0.6, 0.5, 0.5])
     assert str(by("continuum", matrix)) == "0.0"
+
+
+@pytest.mark.parametrize(("matrix", "tasks"), [(FOUR, 4), (THREE, 3), (FULL, 3)])
+def test_mer_averages_transfer_over_all_tasks(matrix: Matrix, tasks: int) -> None:
+    ours = backward_transfer(matrix)
+    assert ours is not None
+    assert BTI.compute(matrix) == pytest.approx(ours * (tasks - 1) / tasks)
+    assert CATALOGUE[BTI.name] is BTI
+    assert BTI.compute([[None, None], [0.5, None], [None, 0.5]]) is None
 
 
 def test_undefined_cells_and_single_tasks() -> None:

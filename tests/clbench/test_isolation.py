@@ -156,7 +156,8 @@ def test_a_strategy_keeps_no_image_but_its_exemplars(scenario: str, name: str) -
             memory = strategy.memory
             kept = set() if memory is None else set(memory.x[:, 0, 0, 0].tolist())
             assert kept <= delivered
-            assert image_numbers(strategy) == kept
+            empty = {0} if memory is not None and memory.policy == "reservoir" else set()
+            assert image_numbers(strategy) - empty == kept - empty  # its empty rows are black
             for tensor in reachable(strategy):
                 assert tensor.untyped_storage().data_ptr() not in foreign
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 from clbench.networks import Conv4, NetworkName, StridedConv4, choose, make_network
 from clbench.seeds import Seeds
 from clbench.stream import StreamInfo
-from tests.toys import stream_of
+from tests.toys import make, stream_of
 
 INFO = stream_of("class-incremental").info
 SIZES = [(8, 8), (9, 7), (16, 12), (28, 28), (32, 32), (84, 84)]
@@ -109,3 +110,25 @@ def test_global_random_state_is_left_alone(
     make_network(name, [4], info((1, 8, 8)))
     assert torch.equal(torch.get_rng_state(), before)
     assert seeded == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_xavier_fills_its_interval_and_leaves_biases_at_zero(name: NetworkName) -> None:
+    network = make_network(name, [60, 40], info((1, 28, 28)), "xavier")
+    layers = [m for m in network.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))]
+    for layer in layers:
+        assert layer.bias is not None
+        assert not layer.bias.any()
+        pixels = layer.weight[0, 0].numel()
+        bound = (6 / (pixels * (layer.weight.shape[0] + layer.weight.shape[1]))) ** 0.5
+        assert 0.95 * bound < float(layer.weight.detach().abs().max()) <= bound
+    usual = make_network(name, [60, 40], info((1, 28, 28)))
+    assert not torch.equal(next(usual.parameters()), next(network.parameters()))
+
+
+def test_a_strategy_takes_the_initialisation_it_is_told() -> None:
+    ours: Any = make("finetune", INFO, initialisation="xavier")
+    assert not ours.network.layers[0].bias.any()
+    usual: Any = make("finetune", INFO)
+    assert usual.network.layers[0].bias.all()
+    assert "initialisation" not in usual.parameters.specified()

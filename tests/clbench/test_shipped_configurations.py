@@ -14,6 +14,7 @@ from clbench.cli import main
 from clbench.configuration import Grid, load
 from clbench.expansion import expand
 from clbench.scenario import Labels, Scenario
+from clbench.shifts import Rotation
 from clbench.specify import dataset_of, scenario_class, strategy_class
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -102,3 +103,39 @@ def test_hsu2018_is_the_protocol_of_the_paper() -> None:
     assert learners["replay", "adam"]["memory_policy"] == "balanced"
     assert learners["replay", "adam"]["mixing"] == "data"
     assert not learners["joint", "adam"]["warm_start"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [("mer-rotations", [0.0003, 0.1, 0.01, 5]), ("mer-permutations", [0.003, 0.03, 0.03, 10])],
+)
+def test_mer_is_the_protocol_of_the_paper(name: str, rates: list[float]) -> None:
+    """Riemer et al. 2019: 20 tasks of 1,000 images, one by one; rates of the authors' scripts for 200 memories."""
+    labels = dataset_of("digits", None)
+    given = Labels(labels.y_train.numpy(), labels.y_test.numpy(), 10)
+    requests = expand(load(name), Grid())
+    for request in requests:
+        kind, _ = scenario_class(request.scenario)
+        assert issubclass(kind, Scenario)
+        options = kind.Options.parse(request.options, "")
+        assert (options.samples, options.online, options.batch_size) == (1000, True, 1)
+        plan = kind().plan(given, options, seed=3)
+        assert len(plan.tasks) == 20
+        for t, task in enumerate(plan.tasks):
+            if name == "mer-rotations":
+                assert isinstance(task.shift, Rotation)
+                assert 9 * t <= task.shift.degrees < 9 * (t + 1)
+    learners: dict[Any, dict[str, Any]] = {}
+    for request in requests:
+        known = strategy_class(request.strategy)[0].Parameters
+        hyper = known.parse(request.hyper_parameters, "strategy").model_dump()
+        assert (hyper["hidden"], hyper["initialisation"]) == ([100, 100], "xavier")
+        assert (hyper["optimizer"], hyper.get("memory_size", 200)) == ("sgd", 200)
+        assert hyper.get("memory_policy", "reservoir") == "reservoir"
+        key = request.strategy, hyper.get("algorithm"), hyper.get("variant")
+        learners.setdefault(key, hyper)
+    online, paper = learners["finetune", None, None], learners["mer", 1, "paper"]
+    assert [online["lr"], paper["lr"], paper["beta"], paper["batches_per_example"]] == rates
+    assert (paper["gamma"], paper["replay_batch_size"]) == (1.0, 10)
+    assert learners["replay", None, None]["replay_batch_size"] == 10
+    assert len(learners) == 6

@@ -253,6 +253,7 @@ Publish = Callable[[Server, pytest.MonkeyPatch], None]
 PUBLISH: dict[str, Publish] = {
     "mnist": lambda server, patch: publish_idx("MNIST", server, patch),
     "mnist-32": lambda server, patch: publish_idx("MNIST", server, patch),
+    "mnist-raw": lambda server, patch: publish_idx("MNIST", server, patch),
     "fashion-mnist": lambda server, patch: publish_idx("FashionMNIST", server, patch),
     "kmnist": lambda server, patch: publish_idx("KMNIST", server, patch),
     "cifar10": lambda server, patch: publish_cifar("CIFAR10", server, patch),
@@ -267,6 +268,7 @@ def fill_by_torchvision(name: str, folder: Path, *, download: bool) -> None:
     published, splits = {
         "mnist": (datasets.MNIST, (True, False)),
         "mnist-32": (datasets.MNIST, (True, False)),
+        "mnist-raw": (datasets.MNIST, (True, False)),
         "fashion-mnist": (datasets.FashionMNIST, (True, False)),
         "kmnist": (datasets.KMNIST, (True, False)),
         "cifar10": (datasets.CIFAR10, (True, False)),

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch.nn.functional import pad
 
 from clbench.dataset import data_folder, load
 from clbench.datasets.mnist import MNIST
 from clbench.errors import DataError
+from clbench.stream import normalisation
 from tests.clbench.datasets.published import Server, idx
 
 Publish = Callable[[str], Server]
@@ -67,6 +69,15 @@ def test_mnist_32_is_mnist_in_a_frame_of_zeros(publish: Publish, tmp_path: Path)
     assert large.y_train.equal(small.y_train)
     assert (large.mean, large.std) == ((0.1,), (0.2752,))
     assert large.hash != small.hash
+
+
+def test_mnist_raw_is_mnist_with_pixels_from_0_to_1(publish: Publish, tmp_path: Path) -> None:
+    publish("mnist")
+    usual, raw = load("mnist", tmp_path), load("mnist-raw", tmp_path)
+    assert raw.x_train.equal(usual.x_train)
+    pixels = normalisation(raw, torch.device("cpu"))(raw.x_test)
+    assert pixels.equal(usual.x_test / 255)
+    assert raw.hash != usual.hash
 
 
 @pytest.mark.parametrize(

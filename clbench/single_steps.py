@@ -1,0 +1,54 @@
+"""Plain SGD on one sample after the other, for MLPs: the gradient by hand, in place, several times as fast as autograd.
+
+A linear layer's gradient for one sample is the outer product e hᵀ of the error at its output and its input, so a step
+is a matrix-vector product per layer forward, one backward, and a rank-1 update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.networks import MLP
+from clbench.stream import masked
+
+Layers = Sequence[tuple[Tensor, Tensor]]
+"""Weight [B, A] and bias [B] of each layer."""
+
+
+@torch.no_grad()
+def descend(network: MLP, x: Tensor, y: Tensor, mask: Tensor | None, lr: float) -> None:
+    """Take a step θ ← θ − lr ∇CE(θ; xₙ, yₙ) for each sample n in turn.
+
+    Args:
+        network: Changed in place.
+        x: [N, …] normalised images.
+        y: [N] units.
+        mask: [C] or [N, C] bool: the units that compete; None for all.
+        lr: Learning rate.
+    """
+    layers = [(layer.weight, layer.bias) for layer in cast(Sequence[nn.Linear], network.layers)]
+    target = functional.one_hot(y, len(layers[-1][1])).float()
+    closed = masked(torch.zeros_like(target), mask)  # added to logits: −∞ where a unit is masked
+    for sample in zip(x.flatten(1), target, closed, strict=True):
+        _step(layers, *sample, lr)
+
+
+def _step(layers: Layers, x: Tensor, target: Tensor, closed: Tensor, lr: float) -> None:
+    """Take a step for one sample [D]."""
+    inputs = [x]
+    for weight, bias in layers[:-1]:
+        inputs.append(torch.addmv(bias, weight, inputs[-1]).relu_())
+    weight, bias = layers[-1]
+    logits = torch.addmv(bias, weight, inputs[-1]).add_(closed)
+    error = logits.softmax(0).sub_(target)
+    for depth in reversed(range(len(layers))):
+        (weight, bias), h = layers[depth], inputs[depth]
+        below = weight.mT.mv(error).mul_(h.sign()) if depth else error  # h ≥ 0, ReLU's slope 0 or 1
+        weight.addr_(error, h, alpha=-lr)
+        bias.sub_(error, alpha=lr)
+        error = below
