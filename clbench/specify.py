@@ -101,7 +101,9 @@ def specify(
     hyper = learner.Parameters.parse(hyper_parameters or {}, f"strategy {strategy!r}")
     chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
     data = dataset_of(dataset, data_dir)
-    stream = _stream(stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir)
+    stream = make_stream(
+        stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir
+    )
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
     candidate = learner(hyper)
@@ -152,7 +154,7 @@ def _protocol(
     return protocol | ({"anytime": asdict(anytime)} if anytime else {})
 
 
-def _stream(
+def make_stream(
     kind: type[Scenario] | type[EpisodeScenario],
     options: Any,
     data: Dataset,
@@ -197,7 +199,7 @@ def prepare(
         raise ClbenchError("the dataset changed since the run was specified")
     seeds = Seeds.of(specification["seed"], **specification["protocol"]["named_seeds"])
     name = specification["scenario"]["name"]
-    stream = _stream(kind, options, data, name, seeds, device, data_dir)
+    stream = make_stream(kind, options, data, name, seeds, device, data_dir)
     if stream.plan.protocol.get("then_hash") != specification["protocol"].get("then_hash"):
         raise ClbenchError("the second dataset changed since the run was specified")
     hyper = specification["strategy"]["hyper_parameters"]
