@@ -19,7 +19,7 @@ from clbench.errors import ClbenchError, UsageError, about, unknown
 from clbench.evaluator import Anytime
 from clbench.parameters import Parameters
 from clbench.problem_stream import ProblemOptions, ProblemStream
-from clbench.registry import Resolved, resolve
+from clbench.registry import Prefix, Resolved, resolve
 from clbench.scenario import Labels, Scenario, plan_stream
 from clbench.seeds import Seeds
 from clbench.specification import EVALUATION_VERSION, Specification
@@ -40,6 +40,8 @@ def strategy_class(name: str) -> tuple[type[Strategy], Resolved]:
         UsageError: There is none, or it is not a `Strategy`.
     """
     found = resolve("strategies", name)
+    if isinstance(found.target, type) and issubclass(found.target, Prefix):
+        raise UsageError(f"strategy {name!r} needs {found.target.wants} behind a colon")
     if not (isinstance(found.target, type) and issubclass(found.target, Strategy)):
         raise UsageError(f"{name!r} is not a subclass of clbench.Strategy")
     if isabstract(found.target):

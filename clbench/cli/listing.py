@@ -86,7 +86,7 @@ def show_strategy(name: str, plugins: tuple[str, ...]) -> None:
     from clbench.specify import strategy_class
 
     found, _ = strategy_class(name)
-    click.echo(_documentation(found))
+    click.echo(found.documentation or _documentation(found))
     if found.paper:
         click.echo(f"\nPaper: {found.paper}")
     if found.needs_boundaries:
