@@ -154,6 +154,19 @@ def _protocol(
     return protocol | ({"anytime": asdict(anytime)} if anytime else {})
 
 
+def labels_of(data: Dataset) -> Labels:
+    """Return what a scenario may look at of a dataset."""
+    train, test = data.experience_train, data.experience_test
+    return Labels(
+        data.y_train.numpy(),
+        data.y_test.numpy(),
+        len(data.classes),
+        data.classes,
+        None if train is None else train.numpy(),
+        None if test is None else test.numpy(),
+    )
+
+
 def _stream(
     kind: type[Scenario] | type[EpisodeScenario],
     options: Any,
@@ -168,7 +181,7 @@ def _stream(
     Raises:
         UsageError: The options do not fit the dataset.
     """
-    labels = Labels(data.y_train.numpy(), data.y_test.numpy(), len(data.classes), data.classes)
+    labels = labels_of(data)
     said: dict[str, Any] = {"scenario": name, "seeds": seeds, "device": torch.device(device)}
     with about(f"scenario {name!r}"):
         if issubclass(kind, EpisodeScenario):

@@ -29,8 +29,7 @@ def _count(holder: Any) -> int:
     """Return how many exemplars an object holds, by the names that Avalanche's classes give them."""
     policy = getattr(holder, "storage_policy", None)
     if policy is not None:
-        held = getattr(holder, "val_buffer", {}).values()  # of BiC
-        return len(policy.buffer) + sum(len(buffer.buffer) for buffer in held)
+        return len(policy.buffer)
     for name in ("buffers", "memory_x", "x_memory"):  # of AGEM, GEM, ICaRL
         found = getattr(holder, name, None)
         if found is not None:
@@ -42,10 +41,10 @@ def _count(holder: Any) -> int:
     return len(dataset) if isinstance(dataset, AvalancheDataset) else 0
 
 
-def other_bytes(learner: Any) -> int:
-    """Return the bytes of all tensors but exemplars, the current model and its optimiser's state."""
+def other_bytes(learner: Any, ours: nn.Module) -> int:
+    """Return the bytes of all tensors but exemplars, ``ours``, the current model and its optimiser's state."""
     current = {id(p) for p in learner.model.parameters()} | {id(b) for b in learner.model.buffers()}
-    skip = {id(learner.model), id(learner.optimizer)}
+    skip = {id(ours), id(learner.model), id(learner.optimizer)}
     found = {t.data_ptr(): t for t in _tensors(learner, skip) if id(t) not in current}
     return sum(t.numel() * t.element_size() for t in found.values())
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import torch
 from avalanche.benchmarks.scenarios import DatasetExperience
-from avalanche.benchmarks.utils import AvalancheDataset, DataAttribute, TaskLabels
+from avalanche.benchmarks.utils import (
+    DataAttribute,
+    TaskAwareSupervisedClassificationDataset,
+    TaskLabels,
+)
 from avalanche.benchmarks.utils.flat_data import ConstantSequence
 from torch import Tensor
 from torch.utils.data import TensorDataset
@@ -38,7 +42,9 @@ def avalanche_dataset(x: Tensor, y: Tensor, task: int) -> Any:
     x, y = x.cpu(), y.cpu()
     labels = DataAttribute(y.tolist(), "targets")
     tasks = TaskLabels(ConstantSequence(task, len(y)))
-    return AvalancheDataset([_IntegerLabels(x, y)], data_attributes=[labels, tasks])
+    return TaskAwareSupervisedClassificationDataset(
+        [_IntegerLabels(x, y)], data_attributes=[labels, tasks]
+    )
 
 
 class TheirExperience(DatasetExperience):  # type: ignore[misc]

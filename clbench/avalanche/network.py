@@ -17,8 +17,9 @@ class SplitNetwork(BaseModel, nn.Module):  # type: ignore[misc]
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.classifier = _take_head(network)
+        head = _take_head(network)
         self.feature_extractor = network
+        self.classifier = head  # after the features: CoPE and LFL take what comes last for it
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits [N, units] of normalised images [N, C, H, W]."""

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Adam
 
 from clbench.avalanche.network import SplitNetwork, split
+from clbench.networks import choose
 from clbench.seeds import initialised_by
 from clbench.stream import StreamInfo
 
@@ -51,7 +52,41 @@ class Recipe:
     """Whether it needs the task id, in training and at test."""
     new_classes_only: bool = False
     """Whether it takes every class of an experience for a new one."""
-    mlp_only: bool = False
+    refusal: Callable[[Any, StreamInfo], str | None] = lambda parameters, info: None
+    """What is wrong with hyper-parameters, with what is allowed; None if nothing is."""
+
+
+def _mlp_only(parameters: Any, info: StreamInfo) -> str | None:
+    mlp = choose(parameters.network, info.shape) == "mlp"
+    return None if mlp else "network must be mlp: others hold layers that it cannot take"
+
+
+def _whole_batches_of_each_class(parameters: Any, info: StreamInfo) -> str | None:
+    least = parameters.batch_size * info.classes
+    if parameters.memory_size >= least:
+        return None
+    return (
+        f"memory_size must be at least batch_size · {info.classes} classes = {least}, or it waits for"
+        " a batch of one class for ever"
+    )
+
+
+def _two_batches(parameters: Any, info: StreamInfo) -> str | None:
+    least = 2 * (info.batch_size if info.online else parameters.batch_size)
+    enough = parameters.memory_size >= least
+    return None if enough else f"memory_size must be at least 2 · batch_size = {least}"
+
+
+def _one_memory_batch(parameters: Any, info: StreamInfo) -> str | None:
+    enough = parameters.memory_size >= parameters.batch_size_mem
+    return None if enough else "memory_size must be at least batch_size_mem, or it waits for ever"
+
+
+def _pruned_in_time(parameters: Any, info: StreamInfo) -> str | None:
+    epochs = 1 if info.online else parameters.epochs
+    if not 0 <= parameters.post_prune_epochs < epochs:
+        return f"post_prune_epochs must be less than the {epochs} epochs of an experience"
+    return _mlp_only(parameters, info)
 
 
 def _split(parts: Parts) -> SplitNetwork:
@@ -152,6 +187,7 @@ RECIPES: dict[str, Recipe] = {
             _OWN_LOSS + " once it replays",
         ),
         given={"feature_extractor": lambda parts: _split(parts).feature_extractor},
+        refusal=_whole_batches_of_each_class,
     ),
     "EWC": Recipe(
         quirks=(
@@ -166,6 +202,7 @@ RECIPES: dict[str, Recipe] = {
     "FeatureReplay": Recipe(
         quirks=("features are stored once and grow stale as the network learns", _OWN_LOSS),
         given={"last_layer_name": lambda _: "classifier"},
+        refusal=_one_memory_batch,
     ),
     "FromScratchTraining": Recipe(
         quirks=("each experience is learnt by a fresh network, of the same initial weights",)
@@ -176,6 +213,7 @@ RECIPES: dict[str, Recipe] = {
     "GEM": Recipe(quirks=(_EVERY_TASK,)),
     "GSS_greedy": Recipe(
         given={"input_size": lambda parts: list(parts.info.shape)},
+        refusal=_two_batches,
         quirks=(
             "batches are doubled as in Replay; places of the memory that are still empty are replayed"
             " as blank images of class 0",
@@ -245,14 +283,14 @@ RECIPES: dict[str, Recipe] = {
         ),
         answers_untrained=False,
         needs_task=True,
-        mlp_only=True,
+        refusal=_mlp_only,
     ),
     "PackNet": Recipe(
         model=PackNetModel,
         quirks=("post_prune_epochs of the epochs come after pruning", _UNIFORM),
         answers_untrained=False,
         needs_task=True,
-        mlp_only=True,
+        refusal=_pruned_in_time,
     ),
     "Replay": Recipe(
         quirks=(_DOUBLED, _LATE, "the memory has equal shares per experience, not per class")

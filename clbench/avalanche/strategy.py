@@ -99,9 +99,10 @@ class AvalancheStrategy(Strategy):
         return super().skip_reason(info)
 
     def check(self, info: StreamInfo) -> None:
-        """Refuse a network that the class cannot be made of."""
-        if self.recipe.mlp_only and self.parameters.network == "conv4":
-            raise UsageError(f"{self.kind.__name__} of Avalanche takes network=mlp only")
+        """Refuse what the class cannot be made of."""
+        refusal = self.recipe.refusal(self.parameters, info)
+        if refusal:
+            raise UsageError(f"Avalanche's {self.kind.__name__}: {refusal}")
 
     def setup(self, info: StreamInfo) -> None:
         """Make the network by our init seed, and the Avalanche strategy around it."""
@@ -243,7 +244,7 @@ class AvalancheStrategy(Strategy):
         channels, height, width = self.info.shape
         example = channels * height * width * self.info.dtype.itemsize + 8
         held = len(self.memory) if self.memory is not None else 0
-        return held * example + other_bytes(self.learner)
+        return held * example + other_bytes(self.learner, self.criterion)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the model's weights; the rest of an Avalanche strategy is not plain data."""
