@@ -54,6 +54,8 @@ class Recipe:
     """Whether it takes every class of an experience for a new one."""
     refusal: Callable[[Any, StreamInfo], str | None] = lambda parameters, info: None
     """What is wrong with hyper-parameters, with what is allowed; None if nothing is."""
+    class_batches: bool = False
+    """Whether it waits for ever unless each class has batch_size samples."""
 
 
 def _mlp_only(parameters: Any, info: StreamInfo) -> str | None:
@@ -188,6 +190,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         given={"feature_extractor": lambda parts: _split(parts).feature_extractor},
         refusal=_whole_batches_of_each_class,
+        class_batches=True,
     ),
     "EWC": Recipe(
         quirks=(

@@ -174,7 +174,12 @@ class AvalancheStrategy(Strategy):
             yield
 
     def learn(self, experience: Experience) -> None:
-        """Let the Avalanche strategy train on the experience."""
+        """Let the Avalanche strategy train on the experience.
+
+        Raises:
+            ClbenchError: Avalanche's loop would never end.
+        """
+        self._check_samples(experience)
         self.criterion.admit(experience)
         self._losses = LossTrace()
         counter = _Counter(self.effort, self._losses, self.on_step)
@@ -191,6 +196,14 @@ class AvalancheStrategy(Strategy):
         finally:
             self.learner.plugins.remove(counter)
         self._learnt += 1
+
+    def _check_samples(self, experience: Experience) -> None:
+        least = int(experience.y.unique(return_counts=True)[1].min())
+        if self.recipe.class_batches and least < self.learner.train_mb_size:
+            raise ClbenchError(
+                f"Avalanche's {self.kind.__name__} waits for ever for a batch of one class: a class"
+                f" has {least} samples, fewer than batch_size={self.learner.train_mb_size}"
+            )
 
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
         """Return the logits of the strategy's own evaluation, one task after the other."""
