@@ -294,7 +294,7 @@ def _read_cache(path: Path, name: str) -> Dataset | None:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            extra = [key for key in _EXPERIENCES if key in file.keys()]
+            extra = [key for key in _EXPERIENCES if key in set(file.keys())]
             tensors = {key: file.get_tensor(key) for key in (*_TENSORS, *extra)}
         facts = json.loads(metadata["facts"])
         return Dataset(

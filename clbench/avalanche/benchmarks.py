@@ -37,9 +37,7 @@ def to_avalanche(stream: Stream) -> Any:
         x, y = stream.gather(task)
         train_sets.append(avalanche_dataset(stream.info.normalise(x), y, label))
         own = test.task == index
-        test_sets.append(
-            avalanche_dataset(stream.info.normalise(test.x[own]), test.y[own], label)
-        )
+        test_sets.append(avalanche_dataset(stream.info.normalise(test.x[own]), test.y[own], label))
     benchmark = benchmark_from_datasets(train=train_sets, test=test_sets)
     return with_task_labels(with_classes_timeline(benchmark))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from avalanche.benchmarks.utils import AvalancheDataset
@@ -54,22 +54,26 @@ _EXEMPLARS = ("memory_x", "memory_y", "memory_tid", "x_memory", "y_memory", "ext
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
     """Yield the tensors that hang on an object, except those in datasets: these are exemplars."""
-    if id(value) in seen or isinstance(value, (AvalancheDataset, type, str, bytes)):
+    if id(value) in seen or isinstance(value, AvalancheDataset):
         return
     seen.add(id(value))
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, nn.Module):
         yield from (*value.parameters(), *value.buffers())
-    elif isinstance(value, Optimizer):
-        yield from _tensors(dict(value.state), seen)
-    elif isinstance(value, Mapping):
-        for part in value.values():
+    else:
+        for part in _parts(value):
             yield from _tensors(part, seen)
-    elif isinstance(value, (list, tuple, set)):
-        for part in value:
-            yield from _tensors(part, seen)
-    elif hasattr(value, "__dict__") and type(value).__module__.startswith("avalanche"):
-        for name, part in vars(value).items():
-            if name not in _EXEMPLARS:
-                yield from _tensors(part, seen)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """Return what an object is made of, if it is a container or one of Avalanche's own."""
+    if isinstance(value, Optimizer):
+        return [dict(value.state)]
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, (list, tuple, set)):
+        return value
+    if isinstance(value, type) or not type(value).__module__.startswith("avalanche"):
+        return ()
+    return [part for name, part in vars(value).items() if name not in _EXEMPLARS]

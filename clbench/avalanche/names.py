@@ -15,12 +15,12 @@ class Strategies(Prefix):
     def find(self, name: str, rest: str) -> Resolved:
         """Return the class of the strategy ``rest`` names: Avalanche's, or a user's from a file."""
         import_avalanche()
-        from clbench.avalanche import strategy
+        from clbench.avalanche import kinds
 
         if ".py:" in rest:
             found = object_in_file(rest)
-            return Resolved(name, strategy.of_object(rest, found.target), None, found.source)
-        classes = strategy.classes()
+            return Resolved(name, kinds.of_object(rest, found.target), None, found.source)
+        classes = kinds.classes()
         if rest not in classes:
             raise UsageError(unknown("strategy of Avalanche", rest, classes))
-        return Resolved(name, strategy.of_class(classes[rest]), None, None)
+        return Resolved(name, kinds.of_class(classes[rest]), None, None)

@@ -49,4 +49,3 @@ def split(parameters: Any, info: StreamInfo, units: int | None = None) -> SplitN
     """Return a freshly initialised network with as many outputs as the stream has classes, or ``units``."""
     sized = replace(info, classes=units or info.classes)
     return SplitNetwork(make_network(parameters.network, parameters.hidden, sized))
-

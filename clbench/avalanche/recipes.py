@@ -52,7 +52,7 @@ class Recipe:
     """Whether it needs the task id, in training and at test."""
     new_classes_only: bool = False
     """Whether it takes every class of an experience for a new one."""
-    refusal: Callable[[Any, StreamInfo], str | None] = lambda parameters, info: None
+    refusal: Callable[[Any, StreamInfo], str | None] = lambda _, __: None
     """What is wrong with hyper-parameters, with what is allowed; None if nothing is."""
     class_batches: bool = False
     """Whether it waits for ever unless each class has batch_size samples."""
@@ -79,7 +79,7 @@ def _two_batches(parameters: Any, info: StreamInfo) -> str | None:
     return None if enough else f"memory_size must be at least 2 · batch_size = {least}"
 
 
-def _one_memory_batch(parameters: Any, info: StreamInfo) -> str | None:
+def _one_memory_batch(parameters: Any, _: StreamInfo) -> str | None:
     enough = parameters.memory_size >= parameters.batch_size_mem
     return None if enough else "memory_size must be at least batch_size_mem, or it waits for ever"
 
@@ -135,7 +135,9 @@ _BATCH_MEANS = (
     " depend on batch_size"
 )
 _UNIFORM = "before the first experience (and for a task not learnt) every unit scores the same"
-_EVERY_TASK = "memory_size is shared out beforehand: memory_size // T samples of each of T experiences"
+_EVERY_TASK = (
+    "memory_size is shared out beforehand: memory_size // T samples of each of T experiences"
+)
 
 RECIPES: dict[str, Recipe] = {
     "AETraining": Recipe("trains an autoencoder: it predicts no class"),
@@ -144,17 +146,17 @@ RECIPES: dict[str, Recipe] = {
         "makes its own MobileNet for 128×128 colour images and downloads its weights; it takes no"
         " other network"
     ),
-    "BiC": Recipe(
-        "calls MultiStepLR(verbose=…), an argument that torch no longer has"
-    ),
+    "BiC": Recipe("calls MultiStepLR(verbose=…), an argument that torch no longer has"),
     "CWRStar": Recipe(
-        quirks=("all but the last layer is frozen after the first experience; its bias is not reset",),
+        quirks=(
+            "all but the last layer is frozen after the first experience; its bias is not reset",
+        ),
         given={"cwr_layer_name": lambda _: "classifier"},
     ),
     "CoPE": Recipe(
         quirks=(
             "the network has p_size outputs, an embedding; its loss is that of pseudo-prototypes",
-            "every epoch ends after its first batch: made for streams of batches, not of tasks",
+            "an experience ends after its first batch: made for streams of batches, not of tasks",
             "answers one class with 1, the others with 0, so a mask of unlike classes can hide its"
             " answer",
             _UNIFORM,
@@ -275,7 +277,9 @@ RECIPES: dict[str, Recipe] = {
             "the optimiser's state outlives the interpolation of weights",
         )
     ),
-    "MIR": Recipe(quirks=(_LATE, "classes of the last batch are not replayed in the next experience")),
+    "MIR": Recipe(
+        quirks=(_LATE, "classes of the last batch are not replayed in the next experience")
+    ),
     "Naive": Recipe(quirks=("our finetune: the same steps, in batches shuffled otherwise",)),
     "PNNStrategy": Recipe(
         network=_columns,

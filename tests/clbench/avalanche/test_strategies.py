@@ -46,7 +46,7 @@ def run(strategy: Strategy, stream: Stream) -> list[Any]:
 
 
 def test_every_class_is_known() -> None:
-    from clbench.avalanche.strategy import classes
+    from clbench.avalanche.kinds import classes
 
     assert sorted(classes()) == sorted([*RUNNING, *NOT_RUNNING])
 
@@ -81,7 +81,14 @@ def test_every_class_runs_or_says_why_not(name: str, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     ("name", "kept"),
-    [("Naive", 0), ("Replay", 100), ("AGEM", 100), ("GEM", 100), ("ICaRL", 100), ("Cumulative", 120)],
+    [
+        ("Naive", 0),
+        ("Replay", 100),
+        ("AGEM", 100),
+        ("GEM", 100),
+        ("ICaRL", 98),
+        ("Cumulative", 120),
+    ],
 )
 def test_exemplars_are_counted(name: str, kept: int) -> None:
     stream = digits()
@@ -230,7 +237,11 @@ def test_wrong_arguments_are_told(name: str, hyper: dict[str, Any], sentence: st
 @pytest.mark.parametrize(
     ("name", "hyper", "sentence"),
     [
-        ("ER_AML", {"memory_size": 29}, "memory_size must be at least batch_size · 10 classes = 30"),
+        (
+            "ER_AML",
+            {"memory_size": 29},
+            "memory_size must be at least batch_size · 10 classes = 30",
+        ),
         ("GSS_greedy", {"memory_size": 19}, "memory_size must be at least 2 · batch_size = 20"),
         ("FeatureReplay", {"memory_size": 9}, "at least batch_size_mem"),
         ("PackNet", {"post_prune_epochs": 2}, "post_prune_epochs must be less than the 2 epochs"),
@@ -252,7 +263,7 @@ def test_what_would_wait_for_a_batch_of_one_class_for_ever_fails() -> None:
 
 
 def test_misspelt_classes_are_told() -> None:
-    with pytest.raises(UsageError, match="unknown strategy of Avalanche 'EWK'. Did you mean"):
+    with pytest.raises(UsageError, match=r"unknown strategy of Avalanche 'EWK'\. Did you mean"):
         strategy_class("avalanche:EWK")
     with pytest.raises(UsageError, match="'avalanche' needs NAME behind a colon"):
         strategy_class("avalanche")
