@@ -19,7 +19,9 @@ from clbench.scenario import Labels, Plan, Scenario, ScenarioOptions, Task
 class GivenOptions(ScenarioOptions):
     """Options of given experiences."""
 
-    class_order: Literal["given"] = Field("given", description="as the data have it")
+    class_order: Literal["given"] = Field(  # type: ignore[assignment]
+        "given", description="as the data have it"
+    )
     task_id: bool = Field(
         False, description="tell the task id, in training and at test; needs disjoint classes"
     )

@@ -44,7 +44,7 @@ def _count(holder: Any) -> int:
 def other_bytes(learner: Any, ours: nn.Module) -> int:
     """Return the bytes of all tensors but exemplars, ``ours``, the current model and its optimiser's state."""
     current = {id(p) for p in learner.model.parameters()} | {id(b) for b in learner.model.buffers()}
-    skip = {id(ours), id(learner.model), id(learner.optimizer)}
+    skip = {id(part) for part in (ours, learner.model, learner.optimizer, learner.loss)}
     found = {t.data_ptr(): t for t in _tensors(learner, skip) if id(t) not in current}
     return sum(t.numel() * t.element_size() for t in found.values())
 

@@ -1,4 +1,13 @@
-"""`avalanche:NAME`: a strategy of Avalanche 0.6, or `avalanche:FILE.py:OBJECT`, your own for it."""
+"""`avalanche:NAME`: a strategy of Avalanche 0.6, or `avalanche:FILE.py:OBJECT`, your own for it.
+
+NAME is a class of ``avalanche.training.supervised``: AGEM, CWRStar, CoPE, Cumulative, DER, ER_ACE, ER_AML, EWC,
+FeatureReplay, FromScratchTraining, GDumb, GEM, GSS_greedy, GenerativeReplay, ICaRL, LFL, LwF, MAS, MER, MIR, Naive,
+PNNStrategy, PackNet, Replay, SCR, StreamingLDA or SynapticIntelligence. ``clbench show strategy avalanche:NAME`` prints
+its hyper-parameters and what changes a number; of the others, why they cannot run.
+
+OBJECT is a subclass of Avalanche's ``SupervisedTemplate``, or plug-ins for ``Naive``: a list of them, or a function that
+returns one. A killed run of these begins again: their state cannot be written as plain data.
+"""
 
 from __future__ import annotations
 

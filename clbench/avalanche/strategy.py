@@ -42,8 +42,8 @@ class MaskedCrossEntropy(nn.Module):
 
     def admit(self, experience: Experience) -> None:
         """Note which units compete with which, from this experience on."""
-        rows = experience.y.unique() if self._tells_task else slice(None)
-        self.competing[rows] = experience.mask  # type: ignore[index,operator]
+        rows = torch.unique(experience.y) if self._tells_task else slice(None)
+        self.competing[rows] = experience.mask  # type: ignore[operator]
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the loss; logits of another width than C are left as they are."""
@@ -195,7 +195,7 @@ class AvalancheStrategy(Strategy):
         self._learnt += 1
 
     def _check_samples(self, experience: Experience) -> None:
-        least = int(experience.y.unique(return_counts=True)[1].min())
+        least = int(torch.unique(experience.y, return_counts=True)[1].min())
         if self.recipe.class_batches and least < self.learner.train_mb_size:
             raise ClbenchError(
                 f"Avalanche's {self.kind.__name__} waits for ever for a batch of one class: a class"
@@ -205,7 +205,7 @@ class AvalancheStrategy(Strategy):
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
         """Return the logits of the strategy's own evaluation, one task after the other."""
         logits = torch.zeros(len(x), self.info.classes, device=x.device)
-        for label in [0] if task is None else task.unique().tolist():
+        for label in [0] if task is None else torch.unique(task).tolist():
             known = label < self._learnt if self.recipe.needs_task else self._learnt > 0
             if known or self.recipe.answers_untrained:
                 rows = slice(None) if task is None else (task == label).nonzero().squeeze(1)

@@ -45,9 +45,12 @@ def run(strategy: Strategy, stream: Stream) -> list[Any]:
     return outcome.matrix
 
 
-def test_every_class_is_known() -> None:
+def test_every_class_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     from clbench.avalanche.kinds import classes
 
+    assert main(["show", "strategy", "avalanche"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in RUNNING)
     assert sorted(classes()) == sorted([*RUNNING, *NOT_RUNNING])
 
 
@@ -103,6 +106,7 @@ def test_importances_and_old_parameters_are_counted() -> None:
     strategy = prepared("EWC", stream)
     run(strategy, stream)
     # Importances of two experiences, parameters after the last one or two.
+    assert prepared("Naive", stream).memory_bytes() == 0
     assert strategy.memory_bytes() >= 3 * 4 * strategy.parameter_count()
 
 
