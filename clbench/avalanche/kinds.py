@@ -11,7 +11,8 @@ from avalanche.training import supervised
 from avalanche.training.templates.base_sgd import BaseSGDTemplate
 
 from clbench.avalanche import signature
-from clbench.avalanche.recipes import RECIPES, Recipe
+from clbench.avalanche.recipe import Recipe
+from clbench.avalanche.recipes import RECIPES
 from clbench.avalanche.strategy import AvalancheStrategy
 from clbench.errors import UsageError
 

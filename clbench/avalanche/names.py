@@ -5,8 +5,8 @@ FeatureReplay, FromScratchTraining, GDumb, GEM, GSS_greedy, GenerativeReplay, IC
 PNNStrategy, PackNet, Replay, SCR, StreamingLDA or SynapticIntelligence. ``clbench show strategy avalanche:NAME`` prints
 its hyper-parameters and what changes a number; of the others, why they cannot run.
 
-OBJECT is a subclass of Avalanche's ``SupervisedTemplate``, or plug-ins for ``Naive``: a list of them, or a function that
-returns one. A killed run of these begins again: their state cannot be written as plain data.
+OBJECT is a subclass of Avalanche's ``SupervisedTemplate``, or plug-ins for ``Naive``: a list of them, or a function
+that returns one. A killed run of these begins again: their state cannot be written as plain data.
 """
 
 from __future__ import annotations

@@ -1,127 +1,22 @@
-"""What each class of ``avalanche.training.supervised`` needs, what is odd about it, or why it cannot run here."""
+"""Every class of ``avalanche.training.supervised``: what is odd about it, or why it cannot run here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from avalanche.models import PNN, MlpVAE, SCRModel
 from avalanche.models.packnet import PackNetModel
-from avalanche.training.supervised import VAETraining
-from torch import nn
-from torch.optim import Adam
 
-from clbench.avalanche.network import SplitNetwork, split
-from clbench.networks import choose
-from clbench.seeds import initialised_by
-from clbench.stream import StreamInfo
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a strategy is made from."""
-
-    info: StreamInfo
-    parameters: Any
-    network: nn.Module
-    common: Mapping[str, Any]
-    """The arguments that all have: batch sizes, epochs, device, evaluator."""
-
-
-def _our_network(parameters: Any, info: StreamInfo) -> nn.Module:
-    return split(parameters, info)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one class is run."""
-
-    reason: str = ""
-    """Why it cannot."""
-    quirks: tuple[str, ...] = ()
-    """What changes a number, compared with its paper or with our strategy of that name."""
-    network: Callable[[Any, StreamInfo], nn.Module] = _our_network
-    model: Callable[[nn.Module], nn.Module] = lambda network: network
-    """What it gets as its ``model``."""
-    given: Mapping[str, Callable[[Parts], Any]] = field(default_factory=dict)
-    """Arguments of its constructor that the adapter gives; ``model`` instead of the network."""
-    answers_untrained: bool = True
-    """Whether it can predict before its first experience, and for a task it has not learnt."""
-    needs_task: bool = False
-    """Whether it needs the task id, in training and at test."""
-    new_classes_only: bool = False
-    """Whether it takes every class of an experience for a new one."""
-    refusal: Callable[[Any, StreamInfo], str | None] = lambda _, __: None
-    """What is wrong with hyper-parameters, with what is allowed; None if nothing is."""
-    class_batches: bool = False
-    """Whether it waits for ever unless each class has batch_size samples."""
-
-
-def _mlp_only(parameters: Any, info: StreamInfo) -> str | None:
-    mlp = choose(parameters.network, info.shape) == "mlp"
-    return None if mlp else "network must be mlp: others hold layers that it cannot take"
-
-
-def _whole_batches_of_each_class(parameters: Any, info: StreamInfo) -> str | None:
-    least = parameters.batch_size * info.classes
-    if parameters.memory_size >= least:
-        return None
-    return (
-        f"memory_size must be at least batch_size · {info.classes} classes = {least}, or it waits for"
-        " a batch of one class for ever"
-    )
-
-
-def _two_batches(parameters: Any, info: StreamInfo) -> str | None:
-    least = 2 * (info.batch_size if info.online else parameters.batch_size)
-    enough = parameters.memory_size >= least
-    return None if enough else f"memory_size must be at least 2 · batch_size = {least}"
-
-
-def _one_memory_batch(parameters: Any, _: StreamInfo) -> str | None:
-    enough = parameters.memory_size >= parameters.batch_size_mem
-    return None if enough else "memory_size must be at least batch_size_mem, or it waits for ever"
-
-
-def _pruned_in_time(parameters: Any, info: StreamInfo) -> str | None:
-    epochs = 1 if info.online else parameters.epochs
-    if not 0 <= parameters.post_prune_epochs < epochs:
-        return f"post_prune_epochs must be less than the {epochs} epochs of an experience"
-    return _mlp_only(parameters, info)
-
-
-def _split(parts: Parts) -> SplitNetwork:
-    assert isinstance(parts.network, SplitNetwork)
-    return parts.network
-
-
-def _embedding(parameters: Any, info: StreamInfo) -> nn.Module:
-    return split(parameters, info, parameters.p_size)
-
-
-def _columns(parameters: Any, info: StreamInfo) -> nn.Module:
-    channels, height, width = info.shape
-    with initialised_by(info.seeds.init):
-        return PNN(len(parameters.hidden), channels * height * width, parameters.hidden[0])  # type: ignore[no-any-return]
-
-
-def _generator(parts: Parts) -> Any:
-    """Return Avalanche's own generator for GenerativeReplay, but for images of the stream's shape."""
-    from avalanche.training.plugins import GenerativeReplayPlugin
-
-    device = parts.info.device
-    with initialised_by(parts.info.seeds.init):
-        model = MlpVAE(parts.info.shape, nhid=2, device=device).to(device)
-    optimizer = Adam(model.parameters(), lr=0.01, weight_decay=0.0001)
-    plugins = [GenerativeReplayPlugin()]
-    return VAETraining(model=model, optimizer=optimizer, plugins=plugins, **parts.common)
-
-
-def _projecting(network: nn.Module) -> nn.Module:
-    assert isinstance(network, SplitNetwork)
-    return SCRModel(network.feature_extractor, network.classifier)  # type: ignore[no-any-return]
-
+from clbench.avalanche.recipe import (
+    Recipe,
+    columns,
+    embedding,
+    generator,
+    mlp_only,
+    one_memory_batch,
+    projecting,
+    pruned_in_time,
+    split_of,
+    two_batches,
+    whole_batches_of_each_class,
+)
 
 _DOUBLED = (
     "a batch holds batch_size current and batch_size replayed samples from the second experience on,"
@@ -161,7 +56,7 @@ RECIPES: dict[str, Recipe] = {
             " answer",
             _UNIFORM,
         ),
-        network=_embedding,
+        network=embedding,
         given={"n_classes": lambda parts: parts.info.classes},
         answers_untrained=False,
     ),
@@ -190,8 +85,8 @@ RECIPES: dict[str, Recipe] = {
             "the memory holds samples of the current experience from its beginning",
             _OWN_LOSS + " once it replays",
         ),
-        given={"feature_extractor": lambda parts: _split(parts).feature_extractor},
-        refusal=_whole_batches_of_each_class,
+        given={"feature_extractor": lambda parts: split_of(parts).feature_extractor},
+        refusal=whole_batches_of_each_class,
         class_batches=True,
     ),
     "EWC": Recipe(
@@ -207,7 +102,7 @@ RECIPES: dict[str, Recipe] = {
     "FeatureReplay": Recipe(
         quirks=("features are stored once and grow stale as the network learns", _OWN_LOSS),
         given={"last_layer_name": lambda _: "classifier"},
-        refusal=_one_memory_batch,
+        refusal=one_memory_batch,
     ),
     "FromScratchTraining": Recipe(
         quirks=("each experience is learnt by a fresh network, of the same initial weights",)
@@ -218,14 +113,14 @@ RECIPES: dict[str, Recipe] = {
     "GEM": Recipe(quirks=(_EVERY_TASK,)),
     "GSS_greedy": Recipe(
         given={"input_size": lambda parts: list(parts.info.shape)},
-        refusal=_two_batches,
+        refusal=two_batches,
         quirks=(
             "batches are doubled as in Replay; places of the memory that are still empty are replayed"
             " as blank images of class 0",
         ),
     ),
     "GenerativeReplay": Recipe(
-        given={"generator_strategy": _generator},
+        given={"generator_strategy": generator},
         quirks=(
             "the generator is Avalanche's variational autoencoder with two latent numbers, Adam at"
             " lr 0.01, batch_size and epochs as given",
@@ -241,8 +136,8 @@ RECIPES: dict[str, Recipe] = {
             _UNIFORM,
         ),
         given={
-            "feature_extractor": lambda parts: _split(parts).feature_extractor,
-            "classifier": lambda parts: _split(parts).classifier,
+            "feature_extractor": lambda parts: split_of(parts).feature_extractor,
+            "classifier": lambda parts: split_of(parts).classifier,
             "buffer_transform": lambda _: None,
             "fixed_memory": lambda _: True,
         },
@@ -282,7 +177,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Naive": Recipe(quirks=("our finetune: the same steps, in batches shuffled otherwise",)),
     "PNNStrategy": Recipe(
-        network=_columns,
+        network=columns,
         quirks=(
             "a column of hidden[0] units and len(hidden) layers for every task, with a head of its"
             " own",
@@ -290,20 +185,20 @@ RECIPES: dict[str, Recipe] = {
         ),
         answers_untrained=False,
         needs_task=True,
-        refusal=_mlp_only,
+        refusal=mlp_only,
     ),
     "PackNet": Recipe(
         model=PackNetModel,
         quirks=("post_prune_epochs of the epochs come after pruning", _UNIFORM),
         answers_untrained=False,
         needs_task=True,
-        refusal=_pruned_in_time,
+        refusal=pruned_in_time,
     ),
     "Replay": Recipe(
         quirks=(_DOUBLED, _LATE, "the memory has equal shares per experience, not per class")
     ),
     "SCR": Recipe(
-        model=_projecting,
+        model=projecting,
         quirks=(
             "the second view of an image is the image itself: no augmentation",
             "its contrastive loss replaces the masked cross-entropy; it predicts by the nearest class"
@@ -314,8 +209,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "StreamingLDA": Recipe(
         given={
-            "slda_model": lambda parts: _split(parts).feature_extractor,
-            "input_size": lambda parts: _split(parts).features,
+            "slda_model": lambda parts: split_of(parts).feature_extractor,
+            "input_size": lambda parts: split_of(parts).features,
             "num_classes": lambda parts: parts.info.classes,
             "output_layer_name": lambda _: None,
         },

@@ -18,7 +18,7 @@ from clbench.avalanche import signature
 from clbench.avalanche.exemplars import Exemplars, other_bytes
 from clbench.avalanche.experience import Classes, TheirExperience, their_experience
 from clbench.avalanche.randomness import Randomness
-from clbench.avalanche.recipes import Parts, Recipe
+from clbench.avalanche.recipe import Parts, Recipe
 from clbench.errors import ClbenchError, NonFiniteLossError, UsageError
 from clbench.gradient import LossTrace
 from clbench.strategy import Effort, Strategy
