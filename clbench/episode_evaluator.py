@@ -206,6 +206,7 @@ class MetaTraining:
     def add_point(self) -> None:
         """Add a point to the learning curve, where there are validation classes."""
         if not len(self._stream.plan.validation):
+            self._progress.trained(self._episodes.drawn, self._episodes.length, None)
             return
         accuracies = ask(self._strategy, self._stream.curve_episodes())
         accuracy = fmean(accuracies)
@@ -219,7 +220,7 @@ class MetaTraining:
                 "accuracy": accuracy,
             }
         )
-        self._progress.experience(0, 1, [accuracy])
+        self._progress.trained(self._episodes.drawn, self._episodes.length, accuracy)
 
     def _check_losses(self) -> None:
         step = self._strategy.first_bad_step()

@@ -72,6 +72,20 @@ class Shape:
         """Return the shape with other values, where these are not None."""
         return replace(self, **{name: n for name, n in given.items() if n is not None})
 
+    def check(self, classes: int, least: int) -> None:
+        """Refuse a shape that so many classes, of ``least`` samples at least, cannot give.
+
+        Raises:
+            UsageError: Says what there is.
+        """
+        if self.ways > classes:
+            raise UsageError(f"an episode of {self.ways} ways needs more than {classes} classes")
+        if self.shots + self.queries > least:
+            raise UsageError(
+                f"{self.shots} shots and {self.queries} queries need more samples of a class"
+                f" than the {least} of the smallest one"
+            )
+
 
 class Sampler:
     """Draws episodes of some classes.
@@ -100,7 +114,7 @@ class Sampler:
         Raises:
             UsageError: There are too few classes, or samples of a class, for such a shape.
         """
-        self._check(shape)
+        shape.check(len(self._pool.count) * self._each, self._least)
         originals = len(self._pool.count)
         keys = torch.rand(count, originals * self._each, generator=generator, device=self._device)
         chosen = keys.topk(shape.ways).indices  # in a random order: the place is the label
@@ -124,16 +138,6 @@ class Sampler:
         if self._views is not None:
             x = rearranged(x, self._views[views])
         return x, labels.to(self._x.device)
-
-    def _check(self, shape: Shape) -> None:
-        classes = len(self._pool.count) * self._each
-        if shape.ways > classes:
-            raise UsageError(f"an episode of {shape.ways} ways needs more than {classes} classes")
-        if shape.shots + shape.queries > self._least:
-            raise UsageError(
-                f"{shape.shots} shots and {shape.queries} queries need more samples of a class"
-                f" than the {self._least} of the smallest one"
-            )
 
 
 def quarter_turns(size: int) -> Tensor:

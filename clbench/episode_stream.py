@@ -131,6 +131,21 @@ class EpisodeStream:
         length, seed = self.options.episodes, self._seeds.train
         return TrainingEpisodes(sampler, self.shape.changed(**shape), self.info, length, seed)
 
+    def check_training(self, **shape: int | None) -> None:
+        """Refuse a shape of training episodes, before anything is drawn.
+
+        Raises:
+            UsageError: There are too few training classes, or samples of one.
+        """
+        views = self.views(training=True)
+        classes = self.plan.train
+        y = torch.cat([self._data.y_train, self._data.y_test]).bincount(
+            minlength=len(self._data.classes)
+        )
+        least = int(y[torch.from_numpy(classes)].min()) if len(classes) else 0
+        each = 1 if views is None else len(views)
+        self.shape.changed(**shape).check(len(classes) * each, least)
+
     # What follows is for the evaluator alone.
 
     def curve_episodes(self) -> Iterator[EpisodeBatch]:

@@ -32,6 +32,11 @@ from clbench.stream import Experience, StreamInfo
 class EpisodicParameters(MemoryParameters, MetaTrainingParameters):
     """Hyper-parameters of a strategy that is trained on episodes; those of `meta_…` on episodes of held-out classes."""
 
+    on_streams: ClassVar = frozenset(
+        {"memory_size", "memory_policy", "episodes", "ways", "shots", "queries"}
+    )
+    on_episodes: ClassVar = frozenset({"meta_ways", "meta_shots", "meta_queries"})
+
     episodes: PositiveInt = Field(
         200, description="on a stream: training episodes an experience; one per batch if online"
     )

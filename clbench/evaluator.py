@@ -33,6 +33,9 @@ class Progress(Protocol):
     def experience(self, learnt: int, of: int, row: Row) -> None:
         """A row of the matrix is filled."""
 
+    def trained(self, episodes: int, of: int, accuracy: float | None) -> None:
+        """So many training episodes were learnt from; accuracy on validation episodes where there are any."""
+
 
 class Silent:
     """Shows nothing."""
@@ -41,6 +44,9 @@ class Silent:
         """Do nothing."""
 
     def experience(self, learnt: int, of: int, row: Row) -> None:
+        """Do nothing."""
+
+    def trained(self, episodes: int, of: int, accuracy: float | None) -> None:
         """Do nothing."""
 
 

@@ -37,6 +37,9 @@ class Watcher(Protocol):
     def experience(self, number: int, learnt: int, of: int, row: Row) -> None:
         """A row of its matrix is filled."""
 
+    def trained(self, number: int, episodes: int, of: int, accuracy: float | None) -> None:
+        """It learnt from so many training episodes; see `clbench.evaluator.Progress`."""
+
 
 class WorkerError(ClbenchError):
     """A job came to no result: it raised, or its worker died."""
@@ -160,6 +163,9 @@ class _Told:
     def experience(self, learnt: int, of: int, row: Row) -> None:
         self._watcher.experience(self._number, learnt, of, row)
 
+    def trained(self, episodes: int, of: int, accuracy: float | None) -> None:
+        self._watcher.trained(self._number, episodes, of, accuracy)
+
 
 class _Sent:
     """The progress of one run, sent to the parent; steps are sent together."""
@@ -175,6 +181,10 @@ class _Sent:
     def experience(self, learnt: int, of: int, row: Row) -> None:
         self._send_steps()
         self._to.send(("experience", learnt, of, row))
+
+    def trained(self, episodes: int, of: int, accuracy: float | None) -> None:
+        self._send_steps()
+        self._to.send(("trained", episodes, of, accuracy))
 
     def _send_steps(self) -> None:
         self._to.send(("steps", self._steps))

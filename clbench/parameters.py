@@ -27,6 +27,10 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
     noun: ClassVar[str] = "parameter"
     """What messages call a field."""
+    on_streams: ClassVar[frozenset[str]] = frozenset()
+    """Fields that do nothing where there are episodes."""
+    on_episodes: ClassVar[frozenset[str]] = frozenset()
+    """Fields that do nothing on a stream."""
     list_hint: ClassVar[str] = "; [vary] of a configuration takes a list of values to try"
     """What messages add where a list stands for a single value."""
 

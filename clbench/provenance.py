@@ -29,9 +29,7 @@ def provenance(device: str, threads: int, started: datetime, seconds: float) -> 
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "device": device,
-        "device_name": torch.cuda.get_device_name(kind)
-        if kind.type == "cuda"
-        else platform.processor() or platform.machine(),
+        "device_name": torch.cuda.get_device_name(kind) if kind.type == "cuda" else _processor(),
         "threads": threads,
         "execution": "alone",
         "host": platform.node(),
@@ -40,6 +38,16 @@ def provenance(device: str, threads: int, started: datetime, seconds: float) -> 
         "packages": {name: _version(name) for name in ("clbench", "torch", "numpy")},
         "commit": _commit(),
     }
+
+
+def _processor() -> str:
+    """Return the processor's model; Linux tells it only here."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

@@ -17,6 +17,7 @@ from clbench.episode_plan import EpisodeScenario, plan_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import ClbenchError, UsageError, about, unknown
 from clbench.evaluator import Anytime
+from clbench.meta_training import meta_shape
 from clbench.parameters import Parameters
 from clbench.problem_stream import ProblemOptions, ProblemStream
 from clbench.registry import Prefix, Resolved, resolve
@@ -103,10 +104,16 @@ def specify(
     hyper = learner.Parameters.parse(hyper_parameters or {}, f"strategy {strategy!r}")
     chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
     data = dataset_of(dataset, data_dir)
-    stream = _stream(stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir)
+    stream = make_stream(
+        stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir
+    )
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
     candidate = learner(hyper)
+    if isinstance(stream, EpisodeStream) and learner.meta_trained:
+        with about(f"strategy {strategy!r}, training episodes"):
+            stream.check_training(**meta_shape(candidate))
+    _refuse_idle(hyper, hyper_parameters or {}, stream, f"strategy {strategy!r}")
     specification = {
         "dataset": {"name": dataset, "hash": data.hash},
         "scenario": _named(
@@ -120,6 +127,24 @@ def specify(
     if reason is None:
         candidate.check(stream.info)
     return specification, reason
+
+
+def _refuse_idle(
+    hyper: Parameters, given: Mapping[str, Any], stream: Stream | EpisodeStream, owner: str
+) -> None:
+    """Refuse hyper-parameters that would do nothing here but make another run of it.
+
+    Raises:
+        UsageError: Names the first, and the scenario's option of that name where there is one.
+    """
+    on_episodes = isinstance(stream, EpisodeStream)
+    idle = sorted((hyper.on_streams if on_episodes else hyper.on_episodes) & set(given))
+    if not idle:
+        return
+    name, place = idle[0], "streams" if on_episodes else "episodes"
+    option = name in type(stream.options).model_fields
+    hint = f"; the scenario's option is -S {name}=…" if option else ""
+    raise UsageError(f"{owner}: {name} is for {place} and does nothing here{hint}")
 
 
 def _resolved(stream: Stream | EpisodeStream, learner: type[Strategy]) -> Parameters:
@@ -167,7 +192,7 @@ def labels_of(data: Dataset) -> Labels:
     )
 
 
-def _stream(
+def make_stream(
     kind: type[Scenario] | type[EpisodeScenario],
     options: Any,
     data: Dataset,
@@ -212,7 +237,7 @@ def prepare(
         raise ClbenchError("the dataset changed since the run was specified")
     seeds = Seeds.of(specification["seed"], **specification["protocol"]["named_seeds"])
     name = specification["scenario"]["name"]
-    stream = _stream(kind, options, data, name, seeds, device, data_dir)
+    stream = make_stream(kind, options, data, name, seeds, device, data_dir)
     if stream.plan.protocol.get("then_hash") != specification["protocol"].get("then_hash"):
         raise ClbenchError("the second dataset changed since the run was specified")
     hyper = specification["strategy"]["hyper_parameters"]

@@ -6,7 +6,7 @@ Most methods subclass `clbench.gradient.GradientStrategy`, which needs only a lo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -75,6 +75,8 @@ class Strategy(ABC):
     """Whether it can do nothing without training episodes, as a learner for few-shot tasks alone."""
     test_only: ClassVar[frozenset[str]] = frozenset()
     """Hyper-parameters of a meta-learner that matter when it answers only; runs that differ in these share training."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Hyper-parameters with which it learns a few digits in seconds, where the defaults do not: for `clbench check`."""
     orders: ClassVar[int] = 1
     """In how many orders it can be shown its memory to predict; the sd over several is measured when all is learnt."""
     transductive: bool = False
@@ -197,7 +199,7 @@ class Strategy(ABC):
     def memory_bytes(self) -> int:
         """Return the bytes that survive between experiences beyond `trained_keys`."""
         kept = {k: v for k, v in self.state_dict().items() if k not in self.trained_keys()}
-        return sum(t.numel() * t.element_size() for t in _tensors(kept))
+        return sum(t.numel() * t.element_size() for t in tensors_in(kept))
 
     def working_bytes(self) -> int:
         """Return the bytes rebuilt from the memory in order to predict."""
@@ -220,12 +222,13 @@ class Strategy(ABC):
             )
 
 
-def _tensors(state: Any) -> Iterator[Tensor]:
+def tensors_in(state: Any) -> Iterator[Tensor]:
+    """Yield the tensors of nested dicts, lists and tuples."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, dict):
         for value in state.values():
-            yield from _tensors(value)
+            yield from tensors_in(value)
     elif isinstance(state, (list, tuple)):
         for value in state:
-            yield from _tensors(value)
+            yield from tensors_in(value)

@@ -9,7 +9,7 @@ divergence for each old task's head; else there is one, over all units that comp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -44,6 +44,7 @@ class LwF(GradientStrategy):
     """Cross-entropy + λ T² KL(recorded ‖ present)."""
 
     Parameters = LwFParameters
+    quick: ClassVar = {"strength": 0.1}  # the default gives up new classes for old ones
     paper = "Li and Hoiem 2016, ECCV, arXiv 1606.09282"
     needs_boundaries = True
 

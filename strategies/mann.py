@@ -100,6 +100,17 @@ class MANN(EpisodicStrategy):
     paper = "Santoro et al. 2016, ICML, arXiv 1605.06065"
     meta_trained = True
     test_only = frozenset({"priming_order"})
+    quick: ClassVar = {
+        "controller": 64,
+        "heads": 2,
+        "slots": 16,
+        "slot_size": 16,
+        "memory_size": 16,
+        "episodes": 3200,
+        "lr": 0.003,
+        "queries": 4,
+        "shots": 2,
+    }
     orders = 5
     network: MANNetwork
 

@@ -250,6 +250,7 @@ class MetaNet(ProblemStrategy):
     paper = "Munkhdalai & Yu 2017, ICML, arXiv 1703.00837"
     meta_trained = True
     test_only = frozenset({"ablation", "new_layer"})
+    quick: ClassVar = {"episodes": 20, "base_episodes": 60, "lr": 0.003, "temperature": 0.1}
     network: MetaNetwork
 
     def build(self, info: StreamInfo) -> nn.Module:

@@ -40,6 +40,13 @@ Several = Annotated[int, Field(ge=2)]  # one sample has no batch statistics
 class ReptileParameters(MemoryParameters, MetaTrainingParameters, GradientParameters):
     """Hyper-parameters of Reptile."""
 
+    on_streams: ClassVar = frozenset(
+        {"memory_size", "memory_policy", "batch_size", "epochs", "replay_batch_size"}
+    )
+    on_episodes: ClassVar = frozenset(
+        {"inner_batch", "meta_batch", "meta_ways", "meta_shots", "meta_queries", "transductive"}
+    )
+
     network: Literal["auto", "mlp", "conv4"] = Field(
         "auto",
         description="auto takes the paper's network for episodes, four strided convolutions with"
@@ -138,8 +145,6 @@ class Reptile(GradientStrategy):
             raise UsageError(
                 f"ways={info.classes} is more than the network's {units} units (meta_ways={units})"
             )
-        if info.shots is None and p.transductive:
-            raise UsageError("transductive=true is for episodes; on a stream only false is allowed")
         if info.shots is None and p.adapt_steps and not p.memory_size:
             raise UsageError(
                 f"adapt_steps={p.adapt_steps} needs exemplars to adapt on, and memory_size=0 keeps"

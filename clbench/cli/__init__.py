@@ -8,6 +8,7 @@ import sys
 import click
 
 from clbench import __version__
+from clbench.cli.check import check_command
 from clbench.cli.compare import compare_command
 from clbench.cli.listing import list_command, show_command
 from clbench.cli.plot import plot_command
@@ -31,6 +32,7 @@ def cli() -> None:
 
 cli.add_command(run_command)
 cli.add_command(tune_command)
+cli.add_command(check_command)
 cli.add_command(compare_command)
 cli.add_command(plot_command)
 cli.add_command(report_command)

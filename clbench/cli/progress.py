@@ -45,6 +45,16 @@ class Display:
         elif learnt and (self._verbose or len(self._cells) == 1):
             self.say(f"{self._title(number)}: {_words(learnt, of, row)}")
 
+    def trained(self, number: int, episodes: int, of: int, accuracy: float | None) -> None:
+        """Show how far meta-training is."""
+        words = f"{episodes:,} of {of:,} training episodes"
+        words += "" if accuracy is None else f", {100 * accuracy:.2f} % on validation"
+        if self._terminal:
+            self._bars[number].set_postfix_str(words)
+        elif self._verbose or len(self._cells) == 1:
+            seconds = time.perf_counter() - self._begun.get(number, time.perf_counter())
+            self.say(f"{self._title(number)}: {words} ({seconds:.0f} s)")
+
     def ended(self, number: int, cell: Cell) -> None:
         """Replace the bar by a line that says how the run ended."""
         if number in self._bars:
@@ -84,7 +94,13 @@ def _ending(cell: Cell) -> str:
     if cell.status == "found":
         return f"{words}, made by another process"
     words += f", meta-trained by {trained_by['run']}" if trained_by else ""
-    return words + (f", resumed after experience {resumed[-1]['experience']}" if resumed else "")
+    return words + (f", resumed after {_place(resumed[-1])}" if resumed else "")
+
+
+def _place(resumed: dict[str, Any]) -> str:
+    if "episodes" in resumed:
+        return f"{resumed['episodes']:,} training episodes"
+    return f"experience {resumed['experience']}"
 
 
 def _words(learnt: int, of: int, row: Row) -> str:

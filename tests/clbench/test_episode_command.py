@@ -47,6 +47,36 @@ def test_wrong_usage(arguments: list[str], words: str, tmp_path: Path, capsys: C
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("assigned", "words"),
+    [
+        (
+            "episodes=5",
+            "episodes is for streams and does nothing here; the scenario's option is -S",
+        ),
+        ("memory_size=50", "memory_size is for streams and does nothing here"),
+        ("meta_shots=200", "training episodes: 200 shots and 10 queries need more samples"),
+        ("meta_ways=40", "training episodes: an episode of 40 ways needs more than 5 classes"),
+    ],
+)
+def test_what_training_cannot_have_is_refused_before_it_begins(
+    assigned: str, words: str, tmp_path: Path, capsys: Capture
+) -> None:
+    command = [*RUN, "--strategy", "metanet", "-S", "ways=3", "-s", assigned]
+    assert main([*command, "--results", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_meta_training_says_how_far_it_is(tmp_path: Path, capsys: Capture) -> None:
+    command = [*RUN, "--strategy", "metanet", "-S", "ways=2", "-S", "episodes=4", "-S", "curve=2"]
+    assert main([*command, "-s", "network=mlp", "--results", str(tmp_path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1].split(" (")[0] for line in lines[:2]] == [
+        "2 of 4 training episodes",
+        "4 of 4 training episodes",
+    ]
+
+
 def test_hyper_parameters_are_chosen_on_validation_classes(tmp_path: Path, capsys: Capture) -> None:
     command = ["tune", *RUN[1:], "--strategy", "finetune", "--vary", "lr=[0.01, 0.1]"]
     options = ["ways=2", "validation_classes=3", "validation=true"]

@@ -104,6 +104,9 @@ def test_progress_hears_of_every_row_and_step() -> None:
         def experience(self, learnt: int, of: int, row: Row) -> None:
             heard.append((learnt, of, row))
 
+        def trained(self, episodes: int, of: int, accuracy: float | None) -> None:
+            raise AssertionError("a stream has no training episodes")
+
     class Stepping(Spy):
         def learn(self, experience: Any) -> None:
             super().learn(experience)

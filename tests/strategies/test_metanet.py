@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench import meta_gradients
-from clbench.augmented import Chain, Convolution, Layer, cnn, mlp, shared
+from clbench.augmented import Chain, Convolution, Layer, attended, cnn, mlp, shared
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.evaluator import Outcome, run_stream
@@ -244,6 +244,40 @@ def test_slow_weights_of_other_ways_can_be_zero_those_of_the_trained_ways_stay(
     assert not network.slow_weights(7)[-1].any()
     assert network.slow_weights(UNITS)[-1] is network.W[-1]
     assert network._never_learnt(UNITS).any()  # the representation loss needs it
+
+
+def test_attention_is_a_softmax_over_cosines_divided_by_the_temperature(
+    network: MetaNetwork, support: Support
+) -> None:
+    memory, x = replace(network.remember(support), task=None, base=None), torch.randn(4, *SHAPE)
+    network._p = network._p.model_copy(update={"temperature": 0.1})
+    a = (network.embed(x, None) @ memory.index.T / 0.1).softmax(1)
+    slow = shared(network.slow_weights(UNITS))
+    expected = network.b.forward(x, slow, attended(a, memory.weights))
+    torch.testing.assert_close(network.answer(x, memory), expected)
+
+
+@pytest.mark.parametrize(
+    ("shots", "meta_shots", "pairs"), [(1, None, False), (2, None, True), (1, 2, True)]
+)
+def test_one_shot_takes_cross_entropy_more_take_pairs(
+    shots: int, meta_shots: int | None, *, pairs: bool
+) -> None:
+    given = {"network": "mlp", "hidden": [7, 6], "meta_shots": meta_shots or "none"}
+    specification, _ = specify(
+        dataset="digits",
+        scenario="episodic",
+        strategy="metanet",
+        options={"ways": 2, "shots": shots, "episodes": 1},
+        hyper_parameters=given,
+    )
+    stream, strategy = prepare(specification)
+    assert isinstance(stream, EpisodeStream)
+    assert isinstance(strategy, MetaNet)
+    (batch,) = stream.training(shots=meta_shots).batches(1)
+    examples, mask = strategy._given(batch.episodes, 0)
+    support = strategy._support(examples, mask, strategy.generator)
+    assert (support.pairs is not None) == pairs
 
 
 def test_the_nearest_key_gives_its_label(network: MetaNetwork, support: Support) -> None:

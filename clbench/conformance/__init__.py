@@ -1,0 +1,1 @@
+"""What every strategy promises, as checks that can fail: ``clbench check``."""
