@@ -13,8 +13,10 @@ from torch.optim import Optimizer
 class Exemplars:
     """The exemplars of a strategy, wherever it keeps them; as long as there are of them."""
 
-    def __init__(self, learner: Any) -> None:
+    def __init__(self, learner: Any, capacity: int) -> None:
         self._learner = learner
+        self.capacity = capacity
+        """How many it may keep, as it was told."""
 
     def __len__(self) -> int:
         return sum(map(_count, _holders(self._learner)))

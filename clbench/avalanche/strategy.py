@@ -109,7 +109,7 @@ class AvalancheStrategy(Strategy):
         self._learnt = 0
         with self._inside():
             self.learner = self._make()
-        exemplars = Exemplars(self.learner)
+        exemplars = Exemplars(self.learner, getattr(self.parameters, "memory_size", 0))
         self.memory = exemplars  # type: ignore[assignment]
 
     def _make(self) -> Any:
