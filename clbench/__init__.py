@@ -10,6 +10,8 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clbench.avalanche import from_avalanche as from_avalanche
+    from clbench.avalanche import to_avalanche as to_avalanche
     from clbench.base_split import Base as Base
     from clbench.dataset import Arrays as Arrays
     from clbench.dataset import DatasetReader as DatasetReader
@@ -55,9 +57,11 @@ _HOME = {
     "Scenario": "clbench.scenario",
     "Strategy": "clbench.strategy",
     "StreamInfo": "clbench.stream",
+    "from_avalanche": "clbench.avalanche",
     "register": "clbench.registry",
     "TrainingEpisodes": "clbench.episode_stream",
     "run_one": "clbench.runner",
+    "to_avalanche": "clbench.avalanche",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604
 

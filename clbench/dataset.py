@@ -29,6 +29,8 @@ from clbench.errors import DataError, UsageError
 from clbench.registry import resolve
 
 _TENSORS = ("x_train", "y_train", "x_test", "y_test")
+_EXPERIENCES = ("experience_train", "experience_test")
+"""Tensors that most datasets do not have."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Arrays:
     mean: tuple[float, ...] | None = None
     """Per channel, of images in [0, 1]; None computes it from the training images."""
     std: tuple[float, ...] | None = None
+    experience_train: NDArray[Any] | None = None
+    """[N] experience of each sample, 0…T−1, where the data come as a stream; for the scenario ``given``."""
+    experience_test: NDArray[Any] | None = None
+    """[N] the same; −1 belongs to every experience with its class."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,9 @@ class Dataset:
     std: tuple[float, ...]
     hash: str
     """Of the content, not of its path."""
+    experience_train: Tensor | None = None
+    """[N] int64, or None; see `Arrays`. Never moved to a device: only a scenario looks at it."""
+    experience_test: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -170,12 +179,31 @@ def assemble(name: str, arrays: Arrays) -> Dataset:
     if mean is None or std is None:
         mean, std = _statistics(x_train)
     hashed = hashlib.sha256(json.dumps([arrays.classes, mean, std]).encode())
-    for tensor in (x_train, y_train, x_test, y_test):
+    experiences = _experiences(name, arrays)
+    for tensor in (x_train, y_train, x_test, y_test, *experiences.values()):
         hashed.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         hashed.update(tensor.numpy().tobytes())
-    return Dataset(
-        name, x_train, y_train, x_test, y_test, arrays.classes, mean, std, hashed.hexdigest()[:16]
-    )
+    digest = hashed.hexdigest()[:16]
+    splits = (x_train, y_train, x_test, y_test)
+    return Dataset(name, *splits, arrays.classes, mean, std, digest, **experiences)
+
+
+def _experiences(name: str, arrays: Arrays) -> dict[str, Tensor]:
+    """Return the experience numbers as tensors, if there are any."""
+    train, test = arrays.experience_train, arrays.experience_test
+    if train is None or test is None:
+        return {}
+    count = int(train.max()) + 1
+    wrong = len(train) != len(arrays.y_train) or len(test) != len(arrays.y_test)
+    if wrong or test.max() >= count or len(np.unique(train)) < count:
+        raise DataError(
+            f"dataset {name}: every sample needs the number of its experience, 0…T−1, and every"
+            " experience a training sample"
+        )
+    return {
+        "experience_train": torch.from_numpy(train.astype(np.int64)),
+        "experience_test": torch.from_numpy(test.astype(np.int64)),
+    }
 
 
 def _split(
@@ -252,7 +280,9 @@ def _write_cache(path: Path, dataset: Dataset) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
         os.close(handle)
-        save_file({name: getattr(dataset, name) for name in _TENSORS}, temporary, metadata)
+        held = {name: getattr(dataset, name) for name in (*_TENSORS, *_EXPERIENCES)}
+        there = {name: tensor for name, tensor in held.items() if tensor is not None}
+        save_file(there, temporary, metadata)
         Path(temporary).replace(path)
     except (OSError, SafetensorError):
         if temporary is not None:
@@ -264,7 +294,8 @@ def _read_cache(path: Path, name: str) -> Dataset | None:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in _TENSORS}
+            extra = [key for key in _EXPERIENCES if key in set(file.keys())]
+            tensors = {key: file.get_tensor(key) for key in (*_TENSORS, *extra)}
         facts = json.loads(metadata["facts"])
         return Dataset(
             name=name,

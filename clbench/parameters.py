@@ -91,7 +91,7 @@ class Parameters(BaseModel):
             {
                 "name": name,
                 "type": _type_words(schema["properties"][name]),
-                "default": _default_words(field.default),
+                "default": "(required)" if field.is_required() else _default_words(field.default),
                 "meaning": field.description or "",
             }
             for name, field in cls.model_fields.items()

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,21 @@ class Resolved:
     """What followed the prefix, as FILE in ``npz:FILE``."""
     source: str | None
     """Hash of the plug-in's source file; None for a built-in, whose `version` stands for it."""
+
+
+class Prefix(ABC):
+    """An entry that stands for many names, ``prefix:rest``, and finds what each of them means."""
+
+    wants: str
+    """What follows the colon, for messages."""
+
+    @abstractmethod
+    def find(self, name: str, rest: str) -> Resolved:
+        """Return what ``name``, which is ``prefix:rest``, stands for.
+
+        Raises:
+            UsageError: There is no such thing (with a did-you-mean).
+        """
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
@@ -118,12 +134,9 @@ def resolve(kind: str, name: str) -> Resolved:
     Raises:
         UsageError: The name is unknown (with a did-you-mean), a file without a class, or its module cannot be imported.
     """
-    head, colon, rest = name.rpartition(":") if ".py:" in name else name.partition(":")
-    if colon and head.endswith(".py"):
-        module = load_file(Path(head))
-        if not hasattr(module, rest):
-            raise UsageError(unknown(f"object in {head}", rest, _public(module)))
-        return Resolved(name, getattr(module, rest), None, _hash_source(module))
+    head, colon, rest = name.partition(":")
+    if head not in _entry_points(kind) and ".py:" in name:
+        return object_in_file(name)
     if not colon and name.endswith(".py"):
         raise UsageError(f"{name!r} names a file alone; write {name}:CLASS")
     argument = rest if colon else None
@@ -134,8 +147,23 @@ def resolve(kind: str, name: str) -> Resolved:
     if entry is None:
         raise UsageError(unknown(KINDS[kind], name, names(kind)))
     target = _import(kind, entry)
+    if isinstance(target, type) and issubclass(target, Prefix):
+        return target().find(name, rest) if rest else Resolved(name, target, None, None)
     source = None if _is_builtin(entry) else _hash_source(sys.modules[entry.module])
     return Resolved(name, target, argument, source)
+
+
+def object_in_file(name: str) -> Resolved:
+    """Return the object that ``FILE.py:NAME`` names.
+
+    Raises:
+        UsageError: There is no such file or object, or the file fails to import.
+    """
+    head, _, rest = name.rpartition(":")
+    module = load_file(Path(head))
+    if not hasattr(module, rest):
+        raise UsageError(unknown(f"object in {head}", rest, _public(module)))
+    return Resolved(name, getattr(module, rest), None, _hash_source(module))
 
 
 def _import(kind: str, entry: EntryPoint) -> Any:

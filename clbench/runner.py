@@ -212,7 +212,7 @@ class _Run:
     def _save(self, strategy: Strategy) -> None:
         """Write a checkpoint; where that fails the run goes on without, and says so once."""
         nothing_yet = not self.outcome.matrix[1:] and self.outcome.training is None
-        if self.checkpoint is None or nothing_yet:
+        if self.checkpoint is None or nothing_yet or not strategy.resumable:
             return
         try:
             self.checkpoint.save(self.specification, self._state(strategy))

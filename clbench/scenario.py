@@ -70,6 +70,10 @@ class Labels:
     """K, the number of classes of the dataset."""
     names: tuple[str, ...] = ()
     """[K] of the classes."""
+    experience_train: Indices | None = None
+    """[N] experience of each training sample, where the data come as a stream."""
+    experience_test: Indices | None = None
+    """[N] the same; −1 belongs to every experience with its class."""
 
 
 @dataclass(frozen=True)

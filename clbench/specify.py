@@ -20,7 +20,7 @@ from clbench.evaluator import Anytime
 from clbench.meta_training import meta_shape
 from clbench.parameters import Parameters
 from clbench.problem_stream import ProblemOptions, ProblemStream
-from clbench.registry import Resolved, resolve
+from clbench.registry import Prefix, Resolved, resolve
 from clbench.scenario import Labels, Scenario, plan_stream
 from clbench.seeds import Seeds
 from clbench.specification import EVALUATION_VERSION, Specification
@@ -41,6 +41,8 @@ def strategy_class(name: str) -> tuple[type[Strategy], Resolved]:
         UsageError: There is none, or it is not a `Strategy`.
     """
     found = resolve("strategies", name)
+    if isinstance(found.target, type) and issubclass(found.target, Prefix):
+        raise UsageError(f"strategy {name!r} needs {found.target.wants} behind a colon")
     if not (isinstance(found.target, type) and issubclass(found.target, Strategy)):
         raise UsageError(f"{name!r} is not a subclass of clbench.Strategy")
     if isabstract(found.target):
@@ -177,6 +179,19 @@ def _protocol(
     return protocol | ({"anytime": asdict(anytime)} if anytime else {})
 
 
+def labels_of(data: Dataset) -> Labels:
+    """Return what a scenario may look at of a dataset."""
+    train, test = data.experience_train, data.experience_test
+    return Labels(
+        data.y_train.numpy(),
+        data.y_test.numpy(),
+        len(data.classes),
+        data.classes,
+        None if train is None else train.numpy(),
+        None if test is None else test.numpy(),
+    )
+
+
 def make_stream(
     kind: type[Scenario] | type[EpisodeScenario],
     options: Any,
@@ -191,7 +206,7 @@ def make_stream(
     Raises:
         UsageError: The options do not fit the dataset.
     """
-    labels = Labels(data.y_train.numpy(), data.y_test.numpy(), len(data.classes), data.classes)
+    labels = labels_of(data)
     said: dict[str, Any] = {"scenario": name, "seeds": seeds, "device": torch.device(device)}
     with about(f"scenario {name!r}"):
         if issubclass(kind, EpisodeScenario):

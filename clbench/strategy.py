@@ -61,6 +61,10 @@ class Strategy(ABC):
     version: ClassVar[int] = 1
     """Raise it whenever a change alters numbers; it is part of the run's hash."""
     paper: ClassVar[str] = ""
+    documentation: ClassVar[str] = ""
+    """What `clbench show` prints of it; empty for the docstring of its module."""
+    resumable: ClassVar[bool] = True
+    """Whether its `state_dict` is all that a killed run needs to go on; one of another is begun again."""
     needs_boundaries: ClassVar[bool] = False
     """Whether it must know where an experience begins."""
     needs_base: ClassVar[bool] = False

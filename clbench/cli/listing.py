@@ -85,8 +85,12 @@ def show_strategy(name: str, plugins: tuple[str, ...]) -> None:
     load_plugins(plugins)
     from clbench.specify import strategy_class
 
+    named = registry.resolve("strategies", name).target
+    if isinstance(named, type) and issubclass(named, registry.Prefix):
+        click.echo(_documentation(named))
+        return
     found, _ = strategy_class(name)
-    click.echo(_documentation(found))
+    click.echo(found.documentation or _documentation(found))
     if found.paper:
         click.echo(f"\nPaper: {found.paper}")
     if found.needs_boundaries:

@@ -91,6 +91,8 @@ def leaves_global_state(subject: Subject, scenario: str) -> None:
 
 def lives_in_its_state(subject: Subject, scenario: str) -> None:
     """Put a fresh one, loaded from `state_dict`, in its place between experiences: as a resumed run does."""
+    if not subject.kind.resumable:
+        raise NotHereError("it declares that a killed run begins again (resumable)")
     stream = stream_of(subject, scenario)
 
     def fresh(strategy: Strategy) -> Strategy:
