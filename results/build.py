@@ -36,7 +36,8 @@ STREAMS = {
 FIGURES = {
     "digits-stream": ("stream", "reference/digits"),
     "mnist-memory": ("memory", "reference/mnist"),
-    "omniglot-learning": ("learning", "reference/omniglot"),
+    "metanet-continual": ("transfer", "reference/omniglot/meta-continual"),
+    "omniglot-learning": ("learning", "reference/omniglot/episodic"),
     "mnist-stream": ("stream", "reference/mnist"),
 }
 """Kind and folder of each figure."""

@@ -25,7 +25,7 @@ def _chart(title: str, table: Table, scenario: str, settings: Settings) -> Chart
     cells = [(row.label, table.cells[row.label, scenario].finished) for row in table.rows]
     traced = [(label, runs) for label, runs in cells if runs and all(map(_own_curve, runs))]
     series = tuple(Series(label, _points(runs, settings)) for label, runs in traced)
-    return Chart(title, "training episodes", "accuracy on validation episodes (%)", series)
+    return Chart(title, "training episodes", "validation accuracy (%)", series)
 
 
 def _own_curve(run: Run) -> bool:
