@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from inspect import isabstract
 from pathlib import Path
@@ -95,10 +95,7 @@ def specify(
         UsageError: A name, option or value is wrong.
         DataError: The dataset is missing or damaged.
     """
-    seeds = dict(seeds or {})
-    for name in seeds:
-        if name not in ("order", "init", "train", "memory"):
-            raise UsageError(unknown("named seed", name, ["order", "init", "train", "memory"]))
+    seeds = _named_seeds(seeds)
     learner, found_learner = strategy_class(strategy)
     stream_kind, found_stream = scenario_class(scenario)
     hyper = learner.Parameters.parse(hyper_parameters or {}, f"strategy {strategy!r}")
@@ -110,10 +107,10 @@ def specify(
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
     candidate = learner(hyper)
+    _refuse_idle(hyper, hyper_parameters or {}, stream, f"strategy {strategy!r}")
     if isinstance(stream, EpisodeStream) and learner.meta_trained:
         with about(f"strategy {strategy!r}, training episodes"):
             stream.check_training(**meta_shape(candidate))
-    _refuse_idle(hyper, hyper_parameters or {}, stream, f"strategy {strategy!r}")
     specification = {
         "dataset": {"name": dataset, "hash": data.hash},
         "scenario": _named(
@@ -127,6 +124,19 @@ def specify(
     if reason is None:
         candidate.check(stream.info)
     return specification, reason
+
+
+def _named_seeds(given: Mapping[str, int] | None) -> dict[str, int]:
+    """Return the named seeds.
+
+    Raises:
+        UsageError: There is none of such a name.
+    """
+    names = [field.name for field in fields(Seeds)]
+    for name in given or {}:
+        if name not in names:
+            raise UsageError(unknown("named seed", name, names))
+    return dict(given or {})
 
 
 def _refuse_idle(

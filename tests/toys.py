@@ -9,28 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clbench.conformance import toys as kit
 from clbench.dataset import Arrays, Dataset, assemble
 from clbench.errors import UsageError
 from clbench.registry import names, resolve
 from clbench.scenario import Labels, Plan, Scenario, plan_stream
 from clbench.seeds import Seeds
+from clbench.specify import labels_of
 from clbench.strategy import Strategy
 from clbench.stream import Experience, Stream, StreamInfo
 
-SCENARIOS = ("class-incremental", "domain-incremental", "task-incremental")
+SCENARIOS, TINY = kit.SCENARIOS, kit.SMALL
 STRATEGIES = tuple(name for name in names("strategies") if name != "avalanche")
 """Every registered one but the prefix avalanche: a promise to all holds for the next one, too."""
-TINY: dict[str, Any] = {
-    "base_episodes": 5,
-    "batches_per_example": 2,
-    "batch_size": 8,
-    "episodes": 3,
-    "epochs": 1,
-    "hidden": [16, 16],
-    "memory_size": 30,
-    "network": "mlp",
-}
-"""Hyper-parameters that keep a run short, for those strategies that have them."""
 
 
 def toy_dataset(
@@ -72,11 +63,6 @@ def plan_of(scenario: str, labels: Labels, seed: int = 0, **options: Any) -> Pla
     """Return a plan, with options as on the command line."""
     kind = scenario_named(scenario)
     return plan_stream(kind(), labels, kind.Options.parse(options, "scenario"), seed)
-
-
-def labels_of(data: Dataset) -> Labels:
-    """Return what a scenario sees of a dataset."""
-    return Labels(data.y_train.numpy(), data.y_test.numpy(), len(data.classes))
 
 
 def stream_of(

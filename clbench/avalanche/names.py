@@ -11,6 +11,8 @@ that returns one. A killed run of these begins again: their state cannot be writ
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from clbench.avalanche.importing import import_avalanche
 from clbench.errors import UsageError, unknown
 from clbench.registry import Prefix, Resolved, object_in_file
@@ -32,4 +34,5 @@ class Strategies(Prefix):
         classes = kinds.classes()
         if rest not in classes:
             raise UsageError(unknown("strategy of Avalanche", rest, classes))
-        return Resolved(name, kinds.of_class(classes[rest]), None, None)
+        source = f"avalanche-lib {version('avalanche-lib')}"  # another one may give other numbers
+        return Resolved(name, kinds.of_class(classes[rest]), None, source)

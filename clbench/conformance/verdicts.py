@@ -54,13 +54,16 @@ def _verdict(check: Check, subject: Subject, scenarios: list[str]) -> Verdict:
             return Verdict(check.name, check.promise, "skipped", str(reason))
         except ViolationError as seen:
             return Verdict(check.name, check.promise, "failed", f"{scenario}: {seen}")
-        except Exception as error:  # a user's code may fail in any way; the other checks go on
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a user's code may fail in any way; the other checks go on
             told = f"{scenario}: raised {type(error).__name__}: {error}{_place(error)}"
             return Verdict(check.name, check.promise, "failed", told)
     return Verdict(check.name, check.promise, "ok")
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return the innermost line outside clbench and its libraries, where there is one."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [
