@@ -61,7 +61,10 @@ class Together:
                 except Exception as error:
                     raised[index] = error
                     going.remove(index)
-            self._step(strategies, batches)
+            try:
+                self._step(strategies, batches)
+            except Exception as error:  # the step was that of all who are still learning
+                return [error if index in going else raised[index] for index in range(len(raised))]
         return raised
 
     def _step(self, strategies: Sequence[GradientStrategy], batches: Mapping[int, Any]) -> None:

@@ -23,7 +23,7 @@ def run_all(cells: list[Cell], execution: Execution, given: dict[str, Any]) -> N
     from clbench import results
     from clbench.cli.progress import Display
     from clbench.executor import InProcess, Workers
-    from clbench.sweep import Job, sweep
+    from clbench.sweep import Job, grouped, sweep
 
     planned = [cell for cell in cells if cell.status == "planned"]
     display = Display(planned, quiet=given["quiet"], verbose=given["verbose"])
@@ -35,10 +35,13 @@ def run_all(cells: list[Cell], execution: Execution, given: dict[str, Any]) -> N
     jobs = [
         Job(cell.specification, cell.path, given["results"], execution, stale) for cell in planned
     ]
-    workers = min(given["jobs"], len(jobs))
+    groups, alone = grouped(jobs, given["together"])
+    for name, reason in alone.items():
+        display.say(f"{name} runs one seed after the other: {reason}.")
+    workers = min(given["jobs"], len(groups))
     executor = Workers(workers, load_plugins, given["plugins"]) if workers > 1 else InProcess()
     try:
-        for number, done in sweep(jobs, executor, display):
+        for number, done in sweep(groups, executor, display):
             cell = planned[number]
             cell.status, cell.record = done.status, done.record
             if done.status == "failed" and done.record is not None:
