@@ -1,7 +1,7 @@
 """Choose the hyper-parameters of a table's rows on validation data, with the same number of trials for each.
 
-``uv run python results/choose.py digits-online [--results DIR]`` reads ``choices/digits-online.toml``, tries what it lists
-with `clbench tune` on each of the three continual scenarios, and writes ``configs/table-digits-online.toml`` and
+``uv run python results/choose.py digits-online [--results DIR]`` reads ``choices/digits-online.toml``, tries what it
+lists with `clbench tune` on each of the three continual scenarios, and writes ``configs/table-digits-online.toml`` and
 ``tables/chosen-digits-online.md``. Trials are results: a second call finds what is there.
 """
 
@@ -79,8 +79,8 @@ def as_markdown(table: dict[str, Any], found: Found) -> str:
     lines = [
         f"# What was chosen: {table['title']}",
         "",
-        f"Made by `results/choose.py`; do not edit. Average accuracy in % on held-out training data (`-S validation=0.1`),"
-        f" mean over seeds {table['seeds']}; the best is taken.",
+        "Made by `results/choose.py`; do not edit. Average accuracy in % on held-out training data"
+        f" (`-S validation=0.1`), mean over seeds {table['seeds']}; the best is taken.",
     ]
     for strategy, search in table["search"].items():
         fixed = search.get("fixed")
