@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +94,23 @@ def run_one(
         torch.set_num_threads(threads_before)
 
 
+def learn(
+    stream: Stream | EpisodeStream,
+    strategy: Strategy,
+    outcome: Outcome,
+    progress: Progress | None = None,
+    after_row: Callable[[], None] = lambda: None,
+    anytime: Anytime | None = None,
+) -> None:
+    """Let a strategy learn a stream of whatever kind and fill its outcome; see `clbench.evaluator.run_stream`."""
+    if isinstance(stream, ProblemStream):
+        run_problems(stream, strategy, outcome, progress, after_row)
+    elif isinstance(stream, EpisodeStream):
+        run_episodes(stream, strategy, outcome, progress, after_row)
+    else:
+        run_stream(stream, strategy, outcome, progress, after_row, anytime)
+
+
 def failed_record(specification: Specification, execution: Execution, error: Exception) -> Record:
     """Return the record of a run of which nothing but its end is known."""
     now = datetime.now(UTC)
@@ -173,14 +191,9 @@ class _Run:
             first = not self.outcome.matrix[1:]  # of several problems
             if self.trained is not None and strategy.meta_trained and first:
                 self._meta_train_once(self.trained, stream, strategy, progress)
-            if isinstance(stream, ProblemStream):
-                run_problems(stream, strategy, self.outcome, progress, save)
-            else:
-                run_episodes(stream, strategy, self.outcome, progress, save)
-            return
         during = self.specification["protocol"].get("anytime")
         anytime = Anytime(**during) if during else None
-        run_stream(stream, strategy, self.outcome, progress, save, anytime)
+        learn(stream, strategy, self.outcome, progress, save, anytime)
 
     def _meta_train_once(
         self,
