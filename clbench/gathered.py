@@ -53,8 +53,9 @@ class Results(Sequence[Cell]):
         """A row per run, tidy.
 
         Columns: ``dataset, scenario, strategy, seed``, ``status`` (``ok``, ``found``, ``skipped``, ``failed`` or
-        ``planned``), ``reason``, every metric (a fraction; NaN where it is not defined), the budget, ``file``, then ``options.…`` and
-        ``hyper_parameters.…``, lists in them as text, and named seeds that were set, as ``order_seed``.
+        ``planned``), ``reason``, every metric (a fraction; NaN where it is not defined), the budget, ``file``, then
+        ``options.…`` and ``hyper_parameters.…``, lists in them as text, and named seeds that were set, as
+        ``order_seed``.
         """
         frame = pd.DataFrame([_row(cell) for cell in self])
         numbers = [name for name in (*METRICS, *BUDGET) if name in frame]
