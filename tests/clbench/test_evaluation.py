@@ -9,11 +9,9 @@ import pytest
 import torch
 
 import clbench
-from clbench.avalanche.importing import import_avalanche
 from clbench.errors import UsageError
-from clbench.stream import Stream
 
-SMALL = {"samples": 40, "experiences": 2}
+SMALL: dict[str, Any] = {"samples": 40, "experiences": 2}
 HYPER: dict[str, Any] = {"epochs": 2, "hidden": (8,)}
 
 
@@ -53,18 +51,15 @@ def test_the_same_bits_as_a_run(
 
 
 def test_episodes_too(tmp_path: Path) -> None:
-    options = {"ways": 3, "shots": 1, "queries": 2, "test_episodes": 20}
-    split = {"split": "classes"} if False else {}
-    runs = clbench.run(
-        "episodic", "nearest", options=options, results=tmp_path, quiet=True, **split
-    )
+    options: dict[str, Any] = {"ways": 3, "shots": 1, "queries": 2, "test_episodes": 20}
+    runs = clbench.run("episodic", "nearest", options=options, results=tmp_path, quiet=True)
     found = clbench.evaluate("nearest", clbench.make_stream("episodic", **options))
     assert found.metrics == runs.records[0]["metrics"]
 
 
 def test_a_learner_serves_once_and_is_left_as_it_ended() -> None:
     stream = clbench.make_stream("class-incremental", device="cpu", **SMALL)
-    learner = Dropping(Dropping.Parameters(epochs=1, hidden=[8]))
+    learner = Dropping(Dropping.Parameters.parse({"epochs": 1, "hidden": [8]}, "Dropping"))
     found = clbench.evaluate(learner, stream)
     assert found.strategy is learner
     assert learner.effort.steps > 0
@@ -96,10 +91,3 @@ def test_the_matrix_as_a_frame_and_as_text() -> None:
     assert found.frame.loc["before"].isna().all()
     last = [cell for cell in found.matrix[2] if cell is not None]
     assert f"average accuracy: {50 * sum(last):.2f}" in str(found)
-
-
-def test_the_same_stream_for_avalanche() -> None:
-    import_avalanche()
-    stream = clbench.make_stream("task-incremental", device="cpu", **SMALL)
-    assert isinstance(stream, Stream)
-    assert len(clbench.to_avalanche(stream).train_stream) == 2
