@@ -207,10 +207,10 @@ def _varied(given: Mapping[Any, Any] | None) -> dict[str, Any] | None:
 def _call(configuration: Configuration, given: Mapping[str, Any], plugins: Sequence[str]) -> Call:
     """Return how to run: as given, else as the environment says, else the configuration."""
     said = {key: os.environ.get(variable) or None for key, variable in _VARIABLES.items()}
-    chosen = {**configuration.running, **_known(said), **_known(given)}
+    chosen = {"results": "results", **configuration.running, **_known(said), **_known(given)}
     for key in ("results", "data_dir"):
-        if key in chosen:
-            chosen[key] = Path(chosen[key]).expanduser()
+        if key in chosen:  # absolute: a session may change its folder and still ask for its results
+            chosen[key] = Path(chosen[key]).expanduser().absolute()
     if str(chosen.get("threads")).isdecimal():
         chosen["threads"] = int(chosen["threads"])
     return Call.parse({**chosen, "plugins": (*configuration.plugins, *plugins)}, "clbench.run")
