@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import linecache
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
@@ -156,7 +157,7 @@ def test_given_over_environment_over_file_over_default(
 
     def place(**keywords: Any) -> tuple[str, int]:
         (cell,) = run(config="my.toml", dry_run=True, **keywords)
-        return cell.path.parts[0], cell.specification["seed"]
+        return cell.path.relative_to(Path.cwd()).parts[0], cell.specification["seed"]
 
     assert place() == ("written", 1)
     monkeypatch.setenv("CLBENCH_RESULTS", "set")
@@ -214,17 +215,30 @@ def test_what_cannot_be_named_is_refused(run: Run) -> None:
         run(Nearest(Nearest.Parameters()))
 
 
-SCRIPT = (
-    METHOD.format(factor=1)
-    + """
+LIGHT = """
+import sys
+
+import clbench
+
+dir(clbench)
+assert not {"torch", "pandas", "numpy"} & set(sys.modules)
+"""
+RUN_MINE = """
 results = clbench.run("class-incremental", Mine, hyper_parameters={"epochs": 1}, device="cpu")
 print(repr(results), results[0].specification["strategy"]["name"])
 """
-)
+
+
+def test_a_worker_that_imports_a_script_does_not_run_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(UsageError, match='call it under `if __name__ == "__main__":`'):
+        run("nearest")
 
 
 def test_a_script_runs_its_own_class_and_is_not_imported_again(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT, "utf-8")
+    (tmp_path / "script.py").write_text(LIGHT + METHOD.format(factor=1) + RUN_MINE, "utf-8")
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "Results(1 run: 1 ok) script.py:Mine\n"
