@@ -57,6 +57,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
     device: str | None = None,
     threads: int | None = None,
     jobs: int | None = None,
+    together: int | None = None,
     force: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
@@ -86,6 +87,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         device: ``auto`` by default, or ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         threads: CPU threads of a run, 1 by default; other counts give other bits.
         jobs: Worker processes; a script must then call this under ``if __name__ == "__main__":``.
+        together: Seeds of a run whose networks learn as one stack, where the strategy can; for a GPU.
         force: Run again what is already there.
         dry_run: Check everything, run nothing.
         quiet: No progress on stderr.
@@ -112,7 +114,13 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         **{f"{name}_seeds": _seeds(own) for name, own in (named_seeds or {}).items()},
     }
     given: dict[str, Any] = {"results": results, "data_dir": data_dir, "device": device}
-    given |= {"threads": threads, "jobs": jobs, "force": force, "quiet": quiet}
+    given |= {
+        "threads": threads,
+        "jobs": jobs,
+        "together": together,
+        "force": force,
+        "quiet": quiet,
+    }
     call = _call(configuration, given, plugins)
     grid = Grid.parse(_known(said), "clbench.run")
     if call.jobs > 1:

@@ -13,10 +13,13 @@ import torch
 
 from clbench import metrics
 from clbench.api import DatasetLike, ScenarioLike, StrategyLike, plain, refresh
+from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
-from clbench.evaluator import Outcome, Row
-from clbench.runner import choose_device, learn
+from clbench.evaluator import Outcome, Row, run_stream
+from clbench.problem_evaluator import run_problems
+from clbench.problem_stream import ProblemStream
+from clbench.runner import choose_device
 from clbench.seeds import Seeds, global_state_of_a_run
 from clbench.session import name_of
 from clbench.specify import build_stream, dataset_of, scenario_class, strategy_class
@@ -120,12 +123,23 @@ def evaluate(
                 raise UsageError(f"{type(learner).__name__} cannot learn this stream: {reason}")
             learner.check(stream.info)
             learner.setup(stream.info)
-            outcome = Outcome()
-            learn(stream, learner, outcome)
+            outcome = _learnt(stream, learner)
     finally:
         torch.set_num_threads(threads_before)
     values = metrics.compute_all(outcome.matrix) | outcome.spread
     return Evaluation(outcome.matrix, values, learner, outcome)
+
+
+def _learnt(stream: Stream | EpisodeStream, learner: Strategy) -> Outcome:
+    """Let the learner learn a stream of whatever kind."""
+    outcome = Outcome()
+    if isinstance(stream, ProblemStream):
+        run_problems(stream, learner, outcome)
+    elif isinstance(stream, EpisodeStream):
+        run_episodes(stream, learner, outcome)
+    else:
+        run_stream(stream, learner, outcome)
+    return outcome
 
 
 def _learner(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor
 from clbench.base_split import base_of
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.strategy import Strategy
-from clbench.stream import Stream, TestSet, masked
+from clbench.stream import Experience, Stream, TestSet, masked
 
 CHUNK = 2048
 """Test samples per call of `predict`."""
@@ -84,6 +84,10 @@ class Outcome:
     """Of episodes that are sequences: accuracy on the first, second … sample of a class."""
 
 
+Course = Generator[Experience, float, None]
+"""Yields each experience that is to be learnt, and is sent how many seconds that took."""
+
+
 def _nothing() -> None:
     pass
 
@@ -96,7 +100,31 @@ def run_stream(
     after_row: Callable[[], None] = _nothing,
     anytime: Anytime | None = None,
 ) -> None:
-    """Let the strategy learn the stream and fill the matrix, row by row.
+    """Let the strategy learn the stream and fill the matrix, row by row; see `course`."""
+    lessons = course(stream, strategy, outcome, progress, after_row, anytime)
+    learn_each(strategy, lessons, stream.info.device)
+
+
+def learn_each(strategy: Strategy, lessons: Course, device: torch.device) -> None:
+    """Let the strategy learn what a course yields, to its end."""
+    clock = Clock(device)
+    experience = next(lessons, None)
+    while experience is not None:
+        clock.lap()
+        strategy.learn(experience)
+        del experience  # its samples are gone before the next is gathered
+        experience = sent(lessons, clock.lap())
+
+
+def course(
+    stream: Stream,
+    strategy: Strategy,
+    outcome: Outcome,
+    progress: Progress | None = None,
+    after_row: Callable[[], None] = _nothing,
+    anytime: Anytime | None = None,
+) -> Course:
+    """Fill the matrix, row by row, and yield each experience for the strategy to learn.
 
     Args:
         stream: The experiences and test sets.
@@ -124,10 +152,11 @@ def run_stream(
         if learnt:
             if watch:
                 watch.begin(learnt)
-            bad_steps = _learn(stream, strategy, learnt - 1)
+            seconds, bad_steps = yield from _lessons(stream, strategy, learnt - 1)
             spent = watch.spent() if watch else 0.0
-            outcome.train_seconds += clock.lap() - spent
+            outcome.train_seconds += seconds - spent
             outcome.eval_seconds += spent
+            clock.lap()
         row = _fill_row(stream, strategy, learnt, bad_steps)
         outcome.matrix.append(row)
         if watch and learnt:
@@ -140,6 +169,14 @@ def run_stream(
     if strategy.orders > 1:
         outcome.spread = _over_orders(stream, strategy)
         outcome.eval_seconds += clock.lap()
+
+
+def sent(lessons: Course, seconds: float) -> Experience | None:
+    """Say how long learning took; return the next experience, None at the end."""
+    try:
+        return lessons.send(seconds)
+    except StopIteration:
+        return None
 
 
 def _over_orders(stream: Stream, strategy: Strategy) -> dict[str, float | None]:
@@ -162,17 +199,19 @@ def _pretrain(stream: Stream, strategy: Strategy) -> list[BadStep]:
     return [] if step is None else [(0, step)]
 
 
-def _learn(stream: Stream, strategy: Strategy, index: int) -> list[BadStep]:
-    """Let the strategy learn an experience, in the pieces in which it is delivered."""
-    begun = strategy.effort.steps
+def _lessons(
+    stream: Stream, strategy: Strategy, index: int
+) -> Generator[Experience, float, tuple[float, list[BadStep]]]:
+    """Yield an experience in the pieces in which it is delivered; return how long they took and their bad steps."""
+    begun, seconds = strategy.effort.steps, 0.0
     bad_steps = []
     for experience in stream.deliver(index):
         before = strategy.effort.steps - begun
-        strategy.learn(experience)
+        seconds += yield experience
         step = strategy.first_bad_step()
         if step is not None:
             bad_steps.append((before, step))
-    return bad_steps
+    return seconds, bad_steps
 
 
 def _score(

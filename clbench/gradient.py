@@ -94,6 +94,9 @@ class GradientStrategy(Strategy):
     """A strategy defined by `loss` and, if need be, by what a step learns from (`draw`)."""
 
     Parameters: ClassVar[type[Parameters]] = GradientParameters
+    stackable: ClassVar[bool] = False
+    """Whether a `loss` of its own depends on its arguments and hyper-parameters alone, so that learners can be stacked
+    (`clbench.together`)."""
     network: nn.Module
 
     # What a method may define.
@@ -183,9 +186,17 @@ class GradientStrategy(Strategy):
         copy_body(plain.network, self.network, self.build, self.info)
 
     def learn(self, experience: Experience) -> None:
-        """Train on the experience and offer it to the memory (batch by batch if online)."""
+        """Take a step on each lesson of the experience."""
+        for batch in self.lessons(experience):
+            self.step(batch)
+
+    def lessons(self, experience: Experience) -> Iterator[Any]:
+        """Yield what each step learns from; whoever asks takes the step before asking again.
+
+        The experience is offered to the memory afterwards, batch by batch if online.
+        """
         self.see(experience)
-        self.train(experience, offer=self.info.online)
+        yield from self.training(experience, offer=self.info.online)
         if self.memory is not None and not self.info.online:
             self.memory.add(experience)
 
@@ -193,16 +204,21 @@ class GradientStrategy(Strategy):
         """Note which units the experience lets compete."""
         self.masks[experience.task or 0] = experience.mask
 
-    def train(self, samples: Experience, offer: bool = False) -> None:
-        """Take a step for each entry of the schedule."""
+    def training(self, samples: Experience, offer: bool = False) -> Iterator[Any]:
+        """Yield what a step learns from, for each entry of the schedule."""
         self.network.train()
         self._losses = LossTrace()
         current = replace(samples, x=self.info.normalise(samples.x))
         self.begin(current)
         for rows in self.schedule(len(samples)):
-            self.step(self.draw(current, rows))
+            yield self.draw(current, rows)
             if offer and self.memory is not None:
                 self.memory.add(samples[rows])
+
+    def train(self, samples: Experience) -> None:
+        """Take a step for each entry of the schedule."""
+        for batch in self.training(samples):
+            self.step(batch)
 
     def step(self, batch: Any) -> None:
         """Take one optimiser step."""
@@ -213,7 +229,11 @@ class GradientStrategy(Strategy):
         self.optimizer.step()
         self.after_step()
         self.optimizer.zero_grad()
-        self._losses.add(loss if penalty is None else loss + penalty)
+        self.count(batch, loss if penalty is None else loss + penalty)
+
+    def count(self, batch: Any, loss: Tensor) -> None:
+        """Note a step that was taken."""
+        self._losses.add(loss)
         self.effort.steps += 1
         self.effort.samples_seen += len(batch)
         self.on_step()

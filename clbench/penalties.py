@@ -7,7 +7,7 @@ differ in the importances Ω, in how many anchors they keep, and in whether thei
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -61,9 +61,9 @@ class PenaltyStrategy(GradientStrategy):
         """Return what the sum Σ Ω (θ − θ*)² is multiplied by."""
         return float(self.parameters.strength)
 
-    def learn(self, experience: Experience) -> None:
+    def lessons(self, experience: Experience) -> Iterator[Any]:
         """Learn the experience, then consolidate."""
-        super().learn(experience)
+        yield from super().lessons(experience)
         self.network.eval()
         self.consolidate(experience)
 

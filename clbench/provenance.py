@@ -14,7 +14,9 @@ from typing import Any
 import torch
 
 
-def provenance(device: str, threads: int, started: datetime, seconds: float) -> dict[str, Any]:
+def provenance(
+    device: str, threads: int, started: datetime, seconds: float, together: int = 1
+) -> dict[str, Any]:
     """Return where, when and with what a run was made.
 
     Args:
@@ -22,6 +24,7 @@ def provenance(device: str, threads: int, started: datetime, seconds: float) -> 
         threads: CPU threads of the run.
         started: Its beginning.
         seconds: Its wall-clock time.
+        together: Runs that took their steps at once.
     """
     kind = torch.device(device)
     return {
@@ -31,7 +34,7 @@ def provenance(device: str, threads: int, started: datetime, seconds: float) -> 
         "device": device,
         "device_name": torch.cuda.get_device_name(kind) if kind.type == "cuda" else _processor(),
         "threads": threads,
-        "execution": "alone",
+        "execution": "alone" if together == 1 else f"one of {together} together",
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),

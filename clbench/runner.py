@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from clbench.checkpoint import Checkpoint
 from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
-from clbench.evaluator import Anytime, Outcome, Progress, run_stream
+from clbench.evaluator import Anytime, Course, Outcome, Progress, course, learn_each
 from clbench.problem_evaluator import run_problems
 from clbench.problem_stream import ProblemStream
 from clbench.provenance import provenance
@@ -83,7 +82,7 @@ def run_one(
     Raises:
         KeyboardInterrupt: The user interrupted; there is no record.
     """
-    run = _Run(specification, execution or Execution(), checkpoint, trained)
+    run = Run(specification, execution or Execution(), checkpoint, trained)
     threads_before = torch.get_num_threads()
     try:
         run.resume()
@@ -92,23 +91,6 @@ def run_one(
             return run.record(progress)
     finally:
         torch.set_num_threads(threads_before)
-
-
-def learn(
-    stream: Stream | EpisodeStream,
-    strategy: Strategy,
-    outcome: Outcome,
-    progress: Progress | None = None,
-    after_row: Callable[[], None] = lambda: None,
-    anytime: Anytime | None = None,
-) -> None:
-    """Let a strategy learn a stream of whatever kind and fill its outcome; see `clbench.evaluator.run_stream`."""
-    if isinstance(stream, ProblemStream):
-        run_problems(stream, strategy, outcome, progress, after_row)
-    elif isinstance(stream, EpisodeStream):
-        run_episodes(stream, strategy, outcome, progress, after_row)
-    else:
-        run_stream(stream, strategy, outcome, progress, after_row, anytime)
 
 
 def failed_record(specification: Specification, execution: Execution, error: Exception) -> Record:
@@ -126,7 +108,7 @@ def failed_record(specification: Specification, execution: Execution, error: Exc
 
 
 @dataclass
-class _Run:
+class Run:
     """A run on its way: what a checkpoint holds, and how it becomes a record."""
 
     specification: Specification
@@ -140,6 +122,7 @@ class _Run:
     """Of the checkpoint, until the strategy is restored from it."""
     meta_trained_by: dict[str, Any] | None = None
     """Which other run's trained state is tested, and when that was trained."""
+    _strategy: Strategy | None = None
     curve_settings: dict[str, Any] = field(default_factory=dict)
     """How that run was tested, as its learning curve was, where this one is tested otherwise."""
 
@@ -160,20 +143,43 @@ class _Run:
 
     def record(self, progress: Progress | None) -> Record:
         """Run to the end, whichever it is."""
-        started, self._begun = datetime.now(UTC), time.perf_counter()
-        start_counting(self.execution.device)
-        strategy: Strategy | None = None
-        record: Record = {"status": "ok", "specification": self.specification}
         try:
-            stream, strategy = self._prepare()
+            stream, strategy = self.begin()
             self._run(stream, strategy, progress)
         except (Exception, SystemExit) as error:  # it may fail in any way; the other runs go on
+            return self.ended(error)
+        return self.ended()
+
+    def begin(self) -> tuple[Stream | EpisodeStream, Strategy]:
+        """Start the clock; return stream and strategy, as they were if the run is resumed."""
+        self._started, self._begun = datetime.now(UTC), time.perf_counter()
+        start_counting(self.execution.device)
+        execution = self.execution
+        stream, strategy = prepare(self.specification, execution.device, execution.data_dir)
+        if self.strategy_state is not None:
+            _restore(strategy, self.strategy_state)
+            self.strategy_state = None
+        self._strategy = strategy
+        return stream, strategy
+
+    def course(self, stream: Stream, strategy: Strategy, progress: Progress | None) -> Course:
+        """Yield the experiences of a stream for the strategy to learn."""
+        during = self.specification["protocol"].get("anytime")
+        anytime = Anytime(**during) if during else None
+        return course(
+            stream, strategy, self.outcome, progress, lambda: self._save(strategy), anytime
+        )
+
+    def ended(self, error: BaseException | None = None, together: int = 1) -> Record:
+        """Return the record, of a run that failed if there is an error; it may have run in step with others."""
+        record: Record = {"status": "ok", "specification": self.specification}
+        if error is not None:
             record["status"] = "failed"
             record["error"] = _describe(error, len(self.outcome.matrix))
-        record |= self._measured(record["status"] == "ok")
-        record["budget"] = budget(strategy, self.outcome, self.execution.device)
+        record |= self._measured(error is None)
+        record["budget"] = budget(self._strategy, self.outcome, self.execution.device)
         record["provenance"] = provenance(
-            self.execution.device, self.execution.threads, started, self._seconds()
+            self.execution.device, self.execution.threads, self._started, self._seconds(), together
         )
         if self.resumed_at:
             record["provenance"]["resumed_at"] = self.resumed_at
@@ -191,9 +197,12 @@ class _Run:
             first = not self.outcome.matrix[1:]  # of several problems
             if self.trained is not None and strategy.meta_trained and first:
                 self._meta_train_once(self.trained, stream, strategy, progress)
-        during = self.specification["protocol"].get("anytime")
-        anytime = Anytime(**during) if during else None
-        learn(stream, strategy, self.outcome, progress, save, anytime)
+            if isinstance(stream, ProblemStream):
+                run_problems(stream, strategy, self.outcome, progress, save)
+            else:
+                run_episodes(stream, strategy, self.outcome, progress, save)
+            return
+        learn_each(strategy, self.course(stream, strategy, progress), stream.info.device)
 
     def _meta_train_once(
         self,
@@ -212,15 +221,6 @@ class _Run:
                 return
             meta_train(stream, strategy, self.outcome, progress, lambda: self._save(strategy))
             claim.keep(self.specification, self._state(strategy))
-
-    def _prepare(self) -> tuple[Stream | EpisodeStream, Strategy]:
-        """Return stream and strategy, as they were if the run is resumed."""
-        execution = self.execution
-        stream, strategy = prepare(self.specification, execution.device, execution.data_dir)
-        if self.strategy_state is not None:
-            _restore(strategy, self.strategy_state)
-            self.strategy_state = None
-        return stream, strategy
 
     def _save(self, strategy: Strategy) -> None:
         """Write a checkpoint; where that fails the run goes on without, and says so once."""

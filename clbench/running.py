@@ -17,7 +17,7 @@ from clbench.grid import Cell, build
 from clbench.parameters import Parameters, PositiveInt
 from clbench.registry import load_plugins
 from clbench.runner import Execution, choose_device
-from clbench.sweep import Job, sweep
+from clbench.sweep import Job, grouped, sweep
 
 
 class Call(Parameters):
@@ -30,6 +30,8 @@ class Call(Parameters):
     threads: PositiveInt = 1
     jobs: PositiveInt = 1
     """Worker processes."""
+    together: PositiveInt = 1
+    """Seeds of a specification whose networks learn as one stack, where the strategy can."""
     results: Path = Path("results")
     data_dir: Path | None = None
     plugins: tuple[str, ...] = Field(())
@@ -80,10 +82,13 @@ def run_all(cells: list[Cell], call: Call) -> None:
         Job(cell.specification, cell.path, call.results, execution, now if cell.anew else None)
         for cell in planned
     ]
-    workers = min(call.jobs, len(jobs))
+    groups, alone = grouped(jobs, call.together)
+    for name, reason in alone.items():
+        display.say(f"{name} runs one seed after the other: {reason}.")
+    workers = min(call.jobs, len(groups))
     executor = Workers(workers, load_plugins, call.plugins) if workers > 1 else InProcess()
     try:
-        for number, done in sweep(jobs, executor, display):
+        for number, done in sweep(groups, executor, display):
             cell = planned[number]
             cell.status, cell.record = done.status, done.record
             if done.status == "failed" and done.record is not None:

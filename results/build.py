@@ -19,7 +19,7 @@ from clbench.compare.tables import Settings, Table, compare
 from clbench.errors import ResultsError
 from clbench.pictures.drawing import draw
 from clbench.pictures.kinds import METRICS, panels
-from clbench.publish import crossed, few_shot, presentations, published, sections
+from clbench.publish import crossed, few_shot, overview, presentations, published, sections
 
 RESULTS = Path(__file__).resolve().parent
 README = RESULTS.parent / "README.md"
@@ -46,6 +46,13 @@ OMNIGLOT = few_shot.read(RESULTS / "published" / "munkhdalai2017.toml")
 PRESENTATIONS = presentations.read(RESULTS / "published" / "santoro2016.toml")
 HSU2018 = published.read(RESULTS / "published" / "hsu2018.toml")
 SETTINGS = Settings(METRICS)
+SCENARIOS = ("domain-incremental", "task-incremental", "class-incremental")
+CHOSEN = {
+    "table-digits-online": ("table/digits", True),
+    "table-digits-offline": ("table/digits", False),
+    "table-digits-avalanche": ("regularisers/digits", False),
+}
+"""Folder of the tables whose rows were chosen by `results/choose.py`, and whether they are of online streams."""
 
 
 def files() -> Iterator[tuple[Path, bytes]]:
@@ -56,6 +63,8 @@ def files() -> Iterator[tuple[Path, bytes]]:
     yield _text(RESULTS / "tables" / "omniglot-metanet.md", _omniglot())
     yield _text(RESULTS / "tables" / "mnist-temperature.md", _temperature())
     yield _text(RESULTS / "tables" / "omniglot-mann.md", _presentations())
+    for name in CHOSEN:
+        yield _text(RESULTS / "tables" / f"{name}.md", _chosen(name))
     for name, (kind, folder) in FIGURES.items():
         drawn = draw(panels(kind, _tables(folder), SETTINGS), "svg")
         yield RESULTS / "figures" / f"{name}.svg", drawn
@@ -66,7 +75,28 @@ def readme_sections() -> Iterator[tuple[str, str]]:
     """Yield the README's sections."""
     for name, (folder, memory) in STREAMS.items():
         yield name, pipes(excerpt(_table(folder, memory), SETTINGS, MAIN))
+    for name in CHOSEN:
+        yield name, _overview(name)
     yield "hsu2018", published.summary(HSU2018, _runs("reference/mnist-32"))
+
+
+def _chosen(name: str) -> str:
+    """Return a table's overview, and then each scenario in full."""
+    folder, online = CHOSEN[name]
+    told = (
+        f"`clbench run --config {name} --results results/{folder.split('/')[0]}`. Average accuracy in %"
+        " ± half a 95 % t interval over the seeds; each row's hyper-parameters were chosen on validation"
+        f" for each scenario ([chosen-{name.removeprefix('table-')}.md](chosen-{name.removeprefix('table-')}.md))."
+    )
+    parts = [told, _overview(name)]
+    for scenario in SCENARIOS:
+        parts += [f"## {scenario}", markdown(_tables(f"{folder}/{scenario}", online), SETTINGS)]
+    return "\n\n".join(parts)
+
+
+def _overview(name: str) -> str:
+    folder, online = CHOSEN[name]
+    return overview.markdown(_of(folder, online), SCENARIOS)
 
 
 def _hsu2018() -> str:
@@ -118,8 +148,14 @@ def _table(folder: str, memory: str) -> Table:
 
 
 @cache
-def _tables(folder: str) -> Sequence[Table]:
-    return compare(groups(_runs(folder)), SETTINGS)
+def _tables(folder: str, online: bool | None = None) -> Sequence[Table]:
+    return compare(groups(_of(folder, online)), SETTINGS)
+
+
+def _of(folder: str, online: bool | None) -> Sequence[Run]:
+    """Return the runs below a folder: of online streams, of others, or all."""
+    runs = _runs(folder)
+    return [r for r in runs if online in (None, r.specification["scenario"]["options"]["online"])]
 
 
 @cache

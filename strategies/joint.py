@@ -51,7 +51,7 @@ class Joint(GradientStrategy):
         if self._beginning is not None:
             self.network.load_state_dict(self._beginning)
 
-    def learn(self, experience: Experience) -> None:
+    def lessons(self, experience: Experience) -> Iterator[Any]:
         """Add the experience to the union and train on all of it."""
         assert self.memory is not None
         self.see(experience)
@@ -59,7 +59,8 @@ class Joint(GradientStrategy):
         if not self.parameters.warm_start:
             self.restart()
         memory = self.memory
-        self.train(replace(experience, x=memory.x, y=memory.y, group=memory.group))
+        union = replace(experience, x=memory.x, y=memory.y, group=memory.group)
+        yield from self.training(union)
 
     def schedule(self, samples: int) -> Iterator[Tensor]:
         """Yield shuffled passes; a single one in an online stream."""

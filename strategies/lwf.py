@@ -8,6 +8,7 @@ divergence for each old task's head; else there is one, over all units that comp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -76,9 +77,9 @@ class LwF(GradientStrategy):
             loss = loss + p.strength * divergence(recorded, present, p.temperature)
         return loss
 
-    def learn(self, experience: Experience) -> None:
+    def lessons(self, experience: Experience) -> Iterator[Lesson]:
         """Learn the experience, then let go of the responses."""
-        super().learn(experience)
+        yield from super().lessons(experience)
         del self._recorded, self._heads
 
 

@@ -82,21 +82,21 @@ class MER(GradientStrategy):
         self.theta = parameters_to_vector(parameters).detach()
         vector_to_parameters(self.theta, parameters)
 
-    def learn(self, experience: Experience) -> None:
+    def lessons(self, experience: Experience) -> Iterator[list[Batch]]:
         """Learn an experience, and offer it to the memory."""
         late = self.parameters.variant == "avalanche"
         self.see(experience)
-        self.train(experience, offer=not late)
+        yield from self.training(experience, offer=not late)
         if late:
             self.memory.add(experience)
 
-    def train(self, samples: Experience, offer: bool = False) -> None:
+    def training(self, samples: Experience, offer: bool = False) -> Iterator[list[Batch]]:
         """Learn examples one at a time; each is offered right after it was learnt for the first time."""
         self.network.train()
         self._losses = LossTrace()
         current = replace(samples, x=self.info.normalise(samples.x))
         for number, row in enumerate(self.schedule(len(samples))):
-            self.step(self.draw(current, row))
+            yield self.draw(current, row)
             if offer and number < len(samples):
                 self.memory.add(samples[row])
 

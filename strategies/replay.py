@@ -9,8 +9,9 @@ it fits into the experience, is shuffled into its data.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -57,7 +58,7 @@ class Replay(GradientStrategy):
             return batch
         return batch.join(self.draw_memory(self.parameters.replay_batch_size or len(rows)))
 
-    def train(self, samples: Experience, offer: bool = False) -> None:
+    def training(self, samples: Experience, offer: bool = False) -> Iterator[Any]:
         """Train on the samples, with the repeated memory among them if mixing says so."""
         if self.memory and self.parameters.mixing == "data":
             memory, n = self.memory, len(samples)
@@ -69,4 +70,4 @@ class Replay(GradientStrategy):
                 y=torch.cat([samples.y, memory.y[repeated]]),
                 group=torch.cat([samples.group, memory.group[repeated]]),
             )
-        super().train(samples, offer)
+        yield from super().training(samples, offer)

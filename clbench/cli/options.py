@@ -67,6 +67,14 @@ _EXECUTION = (
         help="Worker processes; each run has --threads threads whatever their number.",
     ),
     click.option(
+        "--together",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Seeds of a run whose networks learn as one stack, where the strategy can: for a GPU.",
+    ),
+    click.option(
         "--results",
         type=Folder(),
         default="results",

@@ -1,0 +1,139 @@
+"""Learners that take their steps at once: each ends where it ends alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from clbench import results
+from clbench.executor import InProcess
+from clbench.gradient import GradientStrategy
+from clbench.grid import Request, build
+from clbench.runner import Execution, run_one
+from clbench.seeds import Seeds
+from clbench.strategy import Strategy
+from clbench.stream import Stream
+from clbench.sweep import Job, grouped, perform_all, sweep
+from clbench.together import Together, alone_because
+from tests.toys import SCENARIOS, STRATEGIES, make, stream_of, toy_dataset, unprepared
+
+STACKED = ("finetune", "joint", "replay", "ewc", "online-ewc", "si", "l2", "mas")
+UNEVEN = (41, 12, 30, 23)  # learners whose class orders differ take different numbers of steps
+
+
+def streams(scenario: str, count: int = 4, **options: Any) -> list[Stream]:
+    data = toy_dataset(train=UNEVEN)
+    seeds = [Seeds.of(s) for s in range(count)]
+    return [stream_of(scenario, data, seeds=of, **options) for of in seeds]
+
+
+def parameters(strategy: Strategy) -> Tensor:
+    assert isinstance(strategy, GradientStrategy)
+    return torch.cat([p.detach().flatten() for p in strategy.network.parameters()])
+
+
+@pytest.mark.parametrize("name", STACKED)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("online", [False, True])
+def test_each_learner_ends_where_it_ends_alone(scenario: str, name: str, online: bool) -> None:
+    given = {"online": True, "batch_size": 5} if online else {}
+    each = streams(scenario, **given)
+    alone = [make(name, stream.info) for stream in each]
+    joined: list[Any] = [make(name, stream.info) for stream in each]
+    together = Together()
+    for index in range(len(each[0])):
+        experiences = [next(stream.deliver(index)) for stream in each]
+        for strategy, experience in zip(alone, experiences, strict=True):
+            strategy.learn(experience)
+        assert together.learn(joined, experiences) == [None] * len(each)
+    for one, other in zip(alone, joined, strict=True):
+        torch.testing.assert_close(parameters(other), parameters(one), atol=1e-5, rtol=1e-4)
+        assert one.effort == other.effort
+
+
+def test_what_can_learn_together() -> None:
+    can = {name for name in STRATEGIES if alone_because(type(unprepared(name))) is None}
+    assert can == set(STACKED)
+    assert "no GradientStrategy" in str(alone_because(type(unprepared("nearest"))))
+
+
+@pytest.mark.parametrize("name", ["finetune", "replay"])
+def test_a_learner_that_raises_costs_the_others_nothing(name: str) -> None:
+    each = streams("class-incremental", count=3)
+    alone, joined = ([make(name, stream.info) for stream in each] for _ in range(2))
+    experiences = [next(stream.deliver(0)) for stream in each]
+
+    def broken(samples: int) -> Any:
+        yield torch.arange(4)
+        raise ValueError("no more")
+
+    joined[1].schedule = broken  # type: ignore[attr-defined]
+    raised = Together().learn(joined, experiences)  # type: ignore[arg-type]
+    assert [str(error) for error in raised] == ["None", "no more", "None"]
+    for index in (0, 2):
+        alone[index].learn(experiences[index])
+        expected = parameters(alone[index])
+        torch.testing.assert_close(parameters(joined[index]), expected, atol=1e-5, rtol=1e-4)
+
+
+def jobs_of(folder: Path, strategy: str = "replay", seeds: int = 3, **hyper: Any) -> list[Job]:
+    request = Request(
+        "digits",
+        "class-incremental",
+        strategy,
+        range(seeds),
+        options={"samples": 60},
+        hyper_parameters={"epochs": 2, **hyper},
+    )
+    cells = build([request], folder)
+    return [Job(cell.specification, cell.path, folder, Execution()) for cell in cells]
+
+
+def test_a_group_of_seeds_leaves_the_results_of_each(tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path)
+    groups, reasons = grouped(jobs, 8)
+    assert [len(group) for group in groups] == [3]
+    assert not reasons
+    for job, done in zip(jobs, perform_all(groups[0]), strict=True):
+        record, alone = results.read(job.path), run_one(job.specification)
+        assert done.status == "ok"
+        assert record is not None
+        assert record["provenance"]["execution"] == "one of 3 together"
+        assert record["specification"] == alone["specification"]
+        for row, expected in zip(record["matrix"], alone["matrix"], strict=True):
+            assert row == pytest.approx(expected, abs=0.03)  # one image in 72 on the edge
+        for key in ("steps", "samples_seen", "memory_examples", "parameters"):
+            assert record["budget"][key] == alone["budget"][key]
+    assert [done.status for done in perform_all(groups[0])] == ["found"] * 3
+
+
+def test_groups_hold_seeds_of_one_specification_and_say_who_cannot_be_in_one(
+    tmp_path: Path,
+) -> None:
+    jobs = [*jobs_of(tmp_path, lr=0.01), *jobs_of(tmp_path), *jobs_of(tmp_path, "mer", 2)]
+    groups, reasons = grouped(jobs, 2)
+    assert [len(group) for group in groups] == [2, 1, 2, 1, 1, 1]
+    assert list(reasons) == ["mer"]
+    assert grouped(jobs, 1) == ([[job] for job in jobs], {})
+
+
+def test_a_diverging_seed_fails_alone(tmp_path: Path) -> None:
+    """With a huge rate on SGD every seed diverges, each at its own step."""
+    jobs = jobs_of(tmp_path, "finetune", optimizer="sgd", lr=1e4, epochs=20)
+    ends = dict(sweep(grouped(jobs, 3)[0], InProcess(), Nobody()))
+    for number, job in enumerate(jobs):
+        record, alone = ends[number].record, run_one(job.specification)
+        assert record is not None
+        assert record["status"] == alone["status"] == "failed"
+        assert record["error"]["step"] == alone["error"]["step"]
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
