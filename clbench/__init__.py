@@ -10,6 +10,8 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clbench.api import read as read
+    from clbench.api import run as run
     from clbench.avalanche import from_avalanche as from_avalanche
     from clbench.avalanche import to_avalanche as to_avalanche
     from clbench.base_split import Base as Base
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from clbench.episode_stream import TrainingEpisodes as TrainingEpisodes
     from clbench.episodic import EpisodicParameters as EpisodicParameters
     from clbench.episodic import EpisodicStrategy as EpisodicStrategy
+    from clbench.evaluation import Evaluation as Evaluation
+    from clbench.evaluation import evaluate as evaluate
+    from clbench.evaluation import make_stream as make_stream
+    from clbench.gathered import Comparison as Comparison
+    from clbench.gathered import Results as Results
     from clbench.gradient import Batch as Batch
     from clbench.gradient import GradientParameters as GradientParameters
     from clbench.gradient import GradientStrategy as GradientStrategy
@@ -38,6 +45,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "run": "clbench.api",
+    "read": "clbench.api",
+    "Results": "clbench.gathered",
+    "evaluate": "clbench.evaluation",
+    "make_stream": "clbench.evaluation",
+    "Evaluation": "clbench.evaluation",
+    "Comparison": "clbench.gathered",
     "Arrays": "clbench.dataset",
     "Base": "clbench.base_split",
     "Batch": "clbench.gradient",

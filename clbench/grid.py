@@ -11,6 +11,7 @@ from typing import Any
 from clbench import results
 from clbench.errors import UsageError, about
 from clbench.evaluator import Anytime
+from clbench.session import of_session
 from clbench.specification import Specification, result_path
 from clbench.specify import scenario_class, specify, strategy_class
 
@@ -41,6 +42,8 @@ class Cell:
     path: Path
     origin: str = ""
     """The request's."""
+    anew: bool = False
+    """Whether it is run even if its result is there."""
     status: str = "planned"
     """``planned``, then ``ok``, ``found``, ``skipped`` or ``failed``."""
     reason: str | None = None
@@ -111,10 +114,12 @@ def _cells(request: Request, folder: Path, data_dir: Path | None, force: bool) -
                 anytime=request.anytime,
                 data_dir=data_dir,
             )
-        cell = Cell(specification, result_path(folder, specification), request.origin)
+        path = result_path(folder, specification)
+        anew = force or any(map(of_session, (request.scenario, request.strategy)))
+        cell = Cell(specification, path, request.origin, anew)
         if reason is not None:
             cell.status, cell.reason = "skipped", reason
-        elif not force:
+        elif not anew:
             _look_up(cell)
         yield cell
 

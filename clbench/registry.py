@@ -14,7 +14,7 @@ import importlib.util
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -27,6 +27,8 @@ from clbench.errors import UsageError, unknown
 KINDS = {"scenarios": "scenario", "strategies": "strategy", "datasets": "dataset"}
 T = TypeVar("T")
 _registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+_kept: dict[str, dict[str, Resolved]] = {kind: {} for kind in KINDS}
+"""Classes of this process that are in no file; see `clbench.session`."""
 _sources: dict[str, str] = {}
 """The hash of each file's source as it was imported, by module name."""
 
@@ -78,6 +80,17 @@ def register(kind: str, name: str) -> Callable[[T], T]:
         return target
 
     return add
+
+
+def keep(kind: str, found: Resolved) -> None:
+    """Let a name stand for a class of this process, until it is kept again."""
+    _kept[kind][found.name] = found
+
+
+def name_by_entry_point(kind: str, target: type) -> str | None:
+    """Return the name under which a class is installed, if it is."""
+    value = f"{target.__module__}:{target.__qualname__}"
+    return next((e.name for e in _entry_points(kind).values() if e.value == value), None)
 
 
 @cache
@@ -134,6 +147,8 @@ def resolve(kind: str, name: str) -> Resolved:
     Raises:
         UsageError: The name is unknown (with a did-you-mean), a file without a class, or its module cannot be imported.
     """
+    if name in _kept[kind]:
+        return _kept[kind][name]
     head, colon, rest = name.partition(":")
     if head not in _entry_points(kind) and ".py:" in name:
         return object_in_file(name)
@@ -192,8 +207,18 @@ def load_plugin(plugin: str) -> ModuleType:
         ) from error
 
 
+def load_plugins(plugins: Sequence[str]) -> None:
+    """Import each plug-in, which registers what it brings.
+
+    Raises:
+        UsageError: One does not exist or fails to import.
+    """
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file once, under a name derived from its path.
+    """Import a Python file once, under a name derived from its path; the running script is not imported again.
 
     Raises:
         UsageError: The file does not exist or fails to import.
@@ -201,6 +226,10 @@ def load_file(path: Path) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
         raise UsageError(f"plug-in file {path} does not exist")
+    running = sys.modules["__main__"]
+    if path == file_of(running):
+        _sources.setdefault(running.__name__, _hash_source(running))
+        return running
     name = f"clbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -220,11 +249,34 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
+def reload_changed() -> None:
+    """Import the plug-in files again that were edited since, as one does beside a notebook.
+
+    Raises:
+        UsageError: One fails to import.
+    """
+    for name, source in list(_sources.items()):
+        path = file_of(sys.modules.get(name))
+        if name != "__main__" and path and path.is_file() and source != hash_of(path.read_bytes()):
+            del _sources[name], sys.modules[name]
+            load_file(path)
+
+
+def file_of(module: ModuleType | None) -> Path | None:
+    """Return where a module was read from, if it was."""
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if file else None
+
+
 def _hash_source(module: ModuleType) -> str:
     if module.__name__ in _sources:
         return _sources[module.__name__]
     path = getattr(module, "__file__", None)
-    content = Path(path).read_bytes() if path else module.__name__.encode()
+    return hash_of(Path(path).read_bytes() if path else module.__name__.encode())
+
+
+def hash_of(content: bytes) -> str:
+    """Return the hash of a source."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

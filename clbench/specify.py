@@ -101,7 +101,7 @@ def specify(
     hyper = learner.Parameters.parse(hyper_parameters or {}, f"strategy {strategy!r}")
     chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
     data = dataset_of(dataset, data_dir)
-    stream = make_stream(
+    stream = build_stream(
         stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir
     )
     if anytime and isinstance(stream, EpisodeStream):
@@ -202,7 +202,7 @@ def labels_of(data: Dataset) -> Labels:
     )
 
 
-def make_stream(
+def build_stream(
     kind: type[Scenario] | type[EpisodeScenario],
     options: Any,
     data: Dataset,
@@ -247,7 +247,7 @@ def prepare(
         raise ClbenchError("the dataset changed since the run was specified")
     seeds = Seeds.of(specification["seed"], **specification["protocol"]["named_seeds"])
     name = specification["scenario"]["name"]
-    stream = make_stream(kind, options, data, name, seeds, device, data_dir)
+    stream = build_stream(kind, options, data, name, seeds, device, data_dir)
     if stream.plan.protocol.get("then_hash") != specification["protocol"].get("then_hash"):
         raise ClbenchError("the second dataset changed since the run was specified")
     hyper = specification["strategy"]["hyper_parameters"]

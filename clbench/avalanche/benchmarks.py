@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clbench.avalanche.experience import avalanche_dataset
 from clbench.dataset import Arrays, assemble
+from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError, about
 from clbench.registry import resolve
 from clbench.scenario import plan_stream
@@ -20,16 +21,22 @@ from clbench.specify import labels_of
 from clbench.stream import Stream
 
 
-def to_avalanche(stream: Stream) -> Any:
+def to_avalanche(stream: Stream | EpisodeStream) -> Any:
     """Return a stream as a benchmark of Avalanche, with a ``train_stream`` and a ``test_stream``.
 
     Images are normalised float32 in main memory, targets are output units, and the task label is the experience's
     number in a task-incremental stream, else 0. Masks cannot be told: Avalanche's networks have all units compete.
 
     Args:
-        stream: Any stream of ours, such as `clbench.specify.prepare` returns. With ``validation`` the test stream
-            holds the samples that were held out.
+        stream: From `clbench.make_stream`. With ``validation`` the test stream holds the samples that were held out.
+
+    Raises:
+        UsageError: It is one of episodes.
     """
+    if not isinstance(stream, Stream):
+        raise UsageError(
+            "Avalanche has no episodes; only a stream of experiences can be its benchmark"
+        )
     test = stream.test_set(len(stream))
     train_sets, test_sets = [], []
     for index, task in enumerate(stream.plan.tasks):

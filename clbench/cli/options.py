@@ -8,12 +8,18 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from clbench import config_files, registry
+from clbench.registry import load_plugins
+
+if TYPE_CHECKING:
+    from clbench.running import Call
+
+__all__ = ["load_plugins"]  # for the commands that load them and run nothing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,10 +116,12 @@ def import_torch() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def load_plugins(plugins: tuple[str, ...]) -> None:
-    """Import each plug-in, which registers what it brings."""
-    for plugin in plugins:
-        registry.load_plugin(plugin)
+def call_of(given: dict[str, Any], plugins: tuple[str, ...]) -> Call:
+    """Return how a command is to run things, from the options of `execution_options` and ``force``."""
+    from clbench.running import Call
+
+    said = {key: given[key] for key in Call.model_fields if key in given}
+    return Call(**{**said, "plugins": plugins})
 
 
 def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

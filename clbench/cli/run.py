@@ -10,14 +10,13 @@ from click.core import ParameterSource
 
 from clbench.assignments import parse_assignment, parse_seeds
 from clbench.cli.options import (
+    call_of,
     complete,
     complete_configuration,
     execution_options,
     import_torch,
-    load_plugins,
     table_width,
 )
-from clbench.cli.sweeping import run_all
 from clbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,21 +119,14 @@ def run_command(**given: Any) -> int:
     A run whose result is there is not run again, so a second call finishes what the first began.
     """
     import_torch()
-    from clbench import results
     from clbench.configuration import Configuration
-    from clbench.expansion import expand
-    from clbench.grid import build
-    from clbench.runner import Execution, choose_device
+    from clbench.running import plan, run_all
 
     configuration = given["configuration"] or Configuration()
-    given["plugins"] = (*configuration.plugins, *given["plugins"])
-    load_plugins(given["plugins"])
-    requests = expand(configuration, _typed(given))
-    execution = Execution(choose_device(given["device"]), given["data_dir"], given["threads"])
-    cells = build(requests, given["results"], given["data_dir"], given["force"])
+    call = call_of(given, (*configuration.plugins, *given["plugins"]))
+    cells = plan(configuration, _typed(given), call)
     if not given["dry_run"]:
-        results.check_writable(given["results"])
-        run_all(cells, execution, given)
+        run_all(cells, call)
     if given["as_json"]:
         click.echo(json.dumps([cell.summary() for cell in cells], indent=1, ensure_ascii=False))
     elif given["dry_run"]:

@@ -11,12 +11,12 @@ import click
 from click.core import ParameterSource
 
 from clbench.assignments import parse_assignment, parse_seeds
-from clbench.cli.options import complete, execution_options, import_torch, load_plugins, table
-from clbench.cli.sweeping import run_all
+from clbench.cli.options import call_of, complete, execution_options, import_torch, table
 from clbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from clbench.grid import Cell
+    from clbench.running import Call
     from clbench.tuning import Search, Settings, Trial
 
 
@@ -108,14 +108,12 @@ def tune_command(**given: Any) -> int:
     Each trial is run with `-S validation=…` and kept as a result; a second call finds what is there.
     """
     import_torch()
-    load_plugins(given["plugins"])
     from clbench import metrics, results
     from clbench.tuning import best
 
     if given["metric"] not in metrics.METRICS:
         raise UsageError(unknown("metric", given["metric"], metrics.METRICS))
     maximise = metrics.METRICS[given["metric"]].higher_is_better
-    given["force"] = False
     results.check_writable(given["results"])
     trials = _tried(given, _search(given, maximise))
     chosen = best(trials, given["metric"], maximise)
@@ -159,23 +157,22 @@ def _search(given: dict[str, Any], maximise: bool) -> Search:
 
 def _tried(given: dict[str, Any], search: Search) -> list[Trial]:
     """Run what the search suggests, batch by batch."""
-    from clbench.runner import Execution, choose_device
+    from clbench.running import run_all
     from clbench.tuning import Trial
 
-    execution = Execution(choose_device(given["device"]), given["data_dir"], given["threads"])
+    call = call_of(given, given["plugins"])
     trials: list[Trial] = []
     while batch := search.suggest():
-        new = [Trial(settings, _cells(given, settings)) for settings in batch]
-        run_all([cell for trial in new for cell in trial.cells], execution, given)
+        new = [Trial(settings, _cells(given, settings, call)) for settings in batch]
+        run_all([cell for trial in new for cell in trial.cells], call)
         search.tell([trial.score(given["metric"]) for trial in new])
         trials += new
     return trials
 
 
-def _cells(given: dict[str, Any], settings: Settings) -> list[Cell]:
+def _cells(given: dict[str, Any], settings: Settings, call: Call) -> list[Cell]:
     from clbench.configuration import Configuration, Grid
-    from clbench.expansion import expand
-    from clbench.grid import build
+    from clbench.running import plan
     from clbench.tuning import check_honest
 
     options = dict(parse_assignment(text, "-S") for text in given["options"])
@@ -187,7 +184,7 @@ def _cells(given: dict[str, Any], settings: Settings) -> list[Cell]:
         options={"validation": 0.1} | options,
         hyper_parameters={**_fixed(given), **settings},
     )
-    cells = build(expand(Configuration(), typed), given["results"], given["data_dir"])
+    cells = plan(Configuration(), typed, call)
     check_honest(cells)
     for cell in cells:
         if cell.status == "skipped":

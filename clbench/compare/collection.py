@@ -197,24 +197,29 @@ def collect(folders: Sequence[Path]) -> Collection:
     Raises:
         ResultsError: A folder does not exist, or there is no result in any.
     """
-    found: dict[tuple[str, Seeds], list[Run]] = {}
-    ignored = []
+    runs, ignored = [], []
     for path in sorted({path.resolve() for folder in folders for path in _files(folder)}):
         try:
-            run = read_run(path)
+            runs.append(read_run(path))
         except ValueError as error:
             ignored.append(f"{printable(str(path))}: {error}")
-        else:
-            found.setdefault((canonical(run.essence), run.seeds), []).append(run)
-    if not found:
+    if not runs:
         listed = ", ".join(str(folder) for folder in folders)
         seen = f" (left out: {'; '.join(ignored)})" if ignored else ""
         raise ResultsError(f"no results below {listed}{seen}; `clbench run` makes some")
-    several = [runs for runs in found.values() if len(runs) > 1]
+    return counted_once(runs, ignored)
+
+
+def counted_once(runs: Iterable[Run], ignored: Sequence[str] = ()) -> Collection:
+    """Return the runs as a collection: of several files about one run the newest that finished."""
+    found: dict[tuple[str, Seeds], list[Run]] = {}
+    for run in runs:
+        found.setdefault((canonical(run.essence), run.seeds), []).append(run)
+    several = [same for same in found.values() if len(same) > 1]
     contradicting = sum(
-        len({canonical(r.record.get("matrix")) for r in runs}) > 1 for runs in several
+        len({canonical(run.record.get("matrix")) for run in same}) > 1 for same in several
     )
-    kept = tuple(max(runs, key=lambda run: (run.finished, run.started)) for runs in found.values())
+    kept = tuple(max(same, key=lambda run: (run.finished, run.started)) for same in found.values())
     return Collection(kept, tuple(ignored), len(several), contradicting)
 
 

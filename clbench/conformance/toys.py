@@ -15,7 +15,7 @@ from clbench.dataset import Arrays, Dataset, assemble
 from clbench.errors import UsageError
 from clbench.scenario import Scenario
 from clbench.seeds import Seeds, global_state_of_a_run
-from clbench.specify import dataset_of, make_stream, scenario_class
+from clbench.specify import build_stream, dataset_of, scenario_class
 from clbench.strategy import Strategy
 from clbench.stream import Stream, StreamInfo, masked
 
@@ -95,7 +95,7 @@ def stream_of(
     assert issubclass(kind, Scenario)
     chosen = kind.Options.parse(given, scenario)
     data = digits(4 + len(base) * BASE)
-    made = make_stream(kind, chosen, data, scenario, Seeds.of(seed), device, None)
+    made = build_stream(kind, chosen, data, scenario, Seeds.of(seed), device, None)
     assert isinstance(made, Stream)
     return made
 

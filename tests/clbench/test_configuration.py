@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from clbench.cli import main
+from clbench.configuration import Configuration, Grid
+from clbench.grid import Cell
+from clbench.running import Call
 
 ONE_RUN = 'scenario = "class-incremental"\nstrategy = "finetune"\n'
 
@@ -148,15 +151,15 @@ def test_vary_multiplies_for_those_who_know_the_key(plan: Callable[..., Cells]) 
 
 
 @pytest.fixture
-def execution(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return what will hold device, data folder and threads of each call, as they were chosen."""
-    seen: list[dict[str, Any]] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """Return what will hold how each call runs things."""
+    seen: list[Call] = []
 
-    def record(device: str, data_dir: Path | None, threads: int) -> None:
-        seen.append({"device": device, "data_dir": data_dir, "threads": threads})
+    def record(configuration: Configuration, said: Grid, call: Call) -> list[Cell]:
+        seen.append(call)
+        return []
 
-    monkeypatch.setattr("clbench.runner.Execution", record)
-    monkeypatch.setattr("clbench.runner.choose_device", lambda name: name)
+    monkeypatch.setattr("clbench.running.plan", record)
     return seen
 
 
@@ -175,7 +178,7 @@ def test_command_line_over_environment_over_file_over_default(
     set_: Any,
     typed: Any,
     plan: Callable[..., Cells],
-    execution: list[dict[str, Any]],
+    calls: list[Call],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     variable = {"data_dir": "CLBENCH_DATA"}.get(key, f"CLBENCH_{key.upper()}")
@@ -187,7 +190,7 @@ def test_command_line_over_environment_over_file_over_default(
     plan(f"{key} = {value}\n" + ONE_RUN)
     plan(ONE_RUN)
     plan(f"{key} = {value}\n" + ONE_RUN, f"--{key.replace('_', '-')}", str(typed))
-    assert [chosen[key] for chosen in execution] == [default, written, set_, set_, typed]
+    assert [getattr(call, key) for call in calls] == [default, written, set_, set_, typed]
 
 
 def test_seeds_command_line_over_environment_over_grid_over_file_over_default(

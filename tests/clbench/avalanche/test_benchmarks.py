@@ -212,3 +212,9 @@ def test_other_data_have_no_experiences() -> None:
     given = scenario_named("given")
     with pytest.raises(UsageError, match="needs data that come as a stream"):
         given().plan(labels_of(toy_dataset()), given.Options.parse({}, ""), 0)
+
+
+def test_episodes_are_no_benchmark() -> None:
+    stream = clbench.make_stream("episodic", ways=3, test_episodes=10)
+    with pytest.raises(UsageError, match="Avalanche has no episodes"):
+        clbench.to_avalanche(stream)

@@ -1,0 +1,98 @@
+"""Running a grid: the one way of `clbench run`, `clbench tune` and `clbench.run`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from clbench import results
+from clbench.configuration import Configuration, Grid
+from clbench.display import Display
+from clbench.executor import InProcess, Workers
+from clbench.expansion import expand
+from clbench.grid import Cell, build
+from clbench.parameters import Parameters, PositiveInt
+from clbench.registry import load_plugins
+from clbench.runner import Execution, choose_device
+from clbench.sweep import Job, grouped, sweep
+
+
+class Call(Parameters):
+    """How and where runs happen; none of it is part of what a run is."""
+
+    noun: ClassVar[str] = "argument"
+    list_hint: ClassVar[str] = ""
+
+    device: str = "auto"
+    threads: PositiveInt = 1
+    jobs: PositiveInt = 1
+    """Worker processes."""
+    together: PositiveInt = 1
+    """Seeds of a specification whose networks learn as one stack, where the strategy can."""
+    results: Path = Path("results")
+    data_dir: Path | None = None
+    plugins: tuple[str, ...] = Field(())
+    force: bool = False
+    """Run again what is already there."""
+    quiet: bool = False
+    verbose: bool = False
+
+
+def plan(configuration: Configuration, said: Grid, call: Call) -> list[Cell]:
+    """Return every run that is asked for, each checked and found, skipped or planned; nothing is run or written.
+
+    Args:
+        configuration: From a file, or an empty one.
+        said: What is said beside it, and wins over it.
+        call: How the runs will happen.
+
+    Raises:
+        UsageError: A name, option, value or plug-in is wrong, or nothing is left to run.
+        DataError: A dataset is missing or damaged.
+    """
+    load_plugins(call.plugins)
+    requests = expand(configuration, said)
+    choose_device(call.device)  # a wrong one is refused before any data are read
+    return build(requests, call.results, call.data_dir, call.force)
+
+
+def run_all(cells: list[Cell], call: Call) -> None:
+    """Run every planned cell and note how it ended, with progress on stderr.
+
+    Args:
+        cells: From `plan`.
+        call: The same.
+
+    Raises:
+        ResultsError: The results folder cannot be written to.
+    """
+    results.check_writable(call.results)
+    execution = Execution(choose_device(call.device), call.data_dir, call.threads)
+    planned = [cell for cell in cells if cell.status == "planned"]
+    display = Display(planned, quiet=call.quiet, verbose=call.verbose)
+    found = sum(cell.status == "found" for cell in cells)
+    if found:
+        display.say(f"{found} of {len(cells)} results are there already.")
+    results.sweep(call.results)
+    now = time.time()
+    jobs = [
+        Job(cell.specification, cell.path, call.results, execution, now if cell.anew else None)
+        for cell in planned
+    ]
+    groups, alone = grouped(jobs, call.together)
+    for name, reason in alone.items():
+        display.say(f"{name} runs one seed after the other: {reason}.")
+    workers = min(call.jobs, len(groups))
+    executor = Workers(workers, load_plugins, call.plugins) if workers > 1 else InProcess()
+    try:
+        for number, done in sweep(groups, executor, display):
+            cell = planned[number]
+            cell.status, cell.record = done.status, done.record
+            if done.status == "failed" and done.record is not None:
+                cell.reason = " ".join(done.record["error"]["message"].split())
+            display.ended(number, cell)
+    finally:
+        display.close()
