@@ -51,7 +51,7 @@ def test_a_wheel_holds_every_module_and_configuration(tmp_path: Path) -> None:
         file.relative_to(ROOT): Path(*package.split("."), file.relative_to(ROOT / folder))
         for folder, package in PACKAGES.items()
         for file in (ROOT / folder).rglob("*")
-        if file.suffix in (".py", ".toml", ".typed", ".html", ".css", ".js")
+        if file.suffix in (".py", ".toml", ".typed", ".html", ".css", ".js", ".template")
     }
     for name in [*places, *map(Path, ("pyproject.toml", "README.md", "LICENSE"))]:
         copy = tmp_path / "tree" / name

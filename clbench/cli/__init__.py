@@ -11,6 +11,7 @@ from clbench import __version__
 from clbench.cli.check import check_command
 from clbench.cli.compare import compare_command
 from clbench.cli.listing import list_command, show_command
+from clbench.cli.new import new_command
 from clbench.cli.plot import plot_command
 from clbench.cli.report import report_command
 from clbench.cli.run import run_command
@@ -33,6 +34,7 @@ def cli() -> None:
 cli.add_command(run_command)
 cli.add_command(tune_command)
 cli.add_command(check_command)
+cli.add_command(new_command)
 cli.add_command(compare_command)
 cli.add_command(plot_command)
 cli.add_command(report_command)
