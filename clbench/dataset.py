@@ -25,8 +25,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from clbench.blame import blamed, defined_at
 from clbench.errors import DataError, UsageError
-from clbench.registry import resolve
+from clbench.registry import Resolved, check_class, resolve
 
 _TENSORS = ("x_train", "y_train", "x_test", "y_test")
 _EXPERIENCES = ("experience_train", "experience_test")
@@ -136,6 +137,17 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("clbench")
 
 
+def dataset_class(name: str) -> Resolved:
+    """Return the reader that a name stands for.
+
+    Raises:
+        UsageError: There is none, or it is not a `DatasetReader`.
+    """
+    found = resolve("datasets", name)
+    check_class(found, "dataset", (DatasetReader,))
+    return found
+
+
 def load(name: str, data_dir: Path | None = None) -> Dataset:
     """Return the dataset ``name`` (as on the command line), from the cache if it is there.
 
@@ -143,21 +155,35 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         UsageError: The name is unknown or lacks what follows its prefix.
         DataError: The data are missing, damaged or unsafe.
     """
-    resolved = resolve("datasets", name)
+    resolved = dataset_class(name)
     wants = resolved.target.argument
     if not resolved.argument and wants:
         prefix = name.partition(":")[0]
         raise UsageError(f"dataset {prefix!r} needs {wants} behind a colon: {prefix}:{wants}")
     if resolved.argument is not None and not wants:
         raise UsageError(f"dataset {name.partition(':')[0]!r} takes nothing behind a colon")
-    reader: DatasetReader = resolved.target(resolved.argument, data_dir or data_folder(None))
+    with blamed(f"dataset {name!r}"):
+        reader: DatasetReader = resolved.target(resolved.argument, data_dir or data_folder(None))
+        source = reader.source()
+    if not isinstance(source, str):
+        raise UsageError(
+            f"dataset {name!r}: source must return a string, not {type(source).__name__}"
+            f"{defined_at(type(reader).source)}"
+        )
     parts = [type(reader).__qualname__, str(reader.version), resolved.source or ""]
-    key = _digest([*parts, reader.source()])
+    key = _digest([*parts, source])
     cached = cache_folder() / f"{type(reader).__name__.lower()}-{key[:20]}.safetensors"
     found = _read_cache(cached, name)
     if found is not None:
         return found
-    dataset = assemble(name, reader.read())
+    with blamed(f"dataset {name!r}"):
+        arrays = reader.read()
+    if not isinstance(arrays, Arrays):
+        raise UsageError(
+            f"dataset {name!r}: read must return clbench.Arrays, not {type(arrays).__name__}"
+            f"{defined_at(type(reader).read)}"
+        )
+    dataset = assemble(name, arrays)
     _write_cache(cached, dataset)
     return dataset
 

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clbench.blame import defined_at
 from clbench.episode_sampler import EpisodeBatch, Episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.evaluator import Clock, Outcome, Progress, Silent
+from clbench.logits import check_logits
 from clbench.meta_training import meta_shape
 from clbench.statistics import mean_interval
 from clbench.strategy import Strategy
@@ -112,7 +114,7 @@ def _asked(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[list[flo
     counts, nan = torch.cat(hits), torch.cat(broken).sum().expand(1)
     *flat, bad = torch.cat([counts.flatten(), nan]).tolist()
     if bad:
-        raise ClbenchError("answers to episodes became NaN")
+        raise ClbenchError(f"answers to episodes became NaN{defined_at(strategy.answer)}")
     each = counts.shape[1]
     return [[c / of for c in flat[at : at + each]] for at in range(0, len(flat), each)]
 
@@ -120,13 +122,10 @@ def _asked(strategy: Strategy, batches: Iterable[EpisodeBatch]) -> list[list[flo
 def _answers(strategy: Strategy, episodes: Episodes, targets: Tensor) -> Tensor:
     """Return a strategy's logits, of the right shape."""
     method = strategy.present if episodes.info.in_sequence else strategy.answer
-    logits = method(episodes).detach()
+    logits = method(episodes)
     shape = (*targets.shape, episodes.info.classes)
-    if logits.shape != shape:
-        raise ClbenchError(
-            f"{method.__name__} must return logits [E, Q, N] = {shape}, not {tuple(logits.shape)}"
-        )
-    return logits
+    check_logits(logits, method, shape, "[E, Q, N]", targets.device)
+    return logits.detach()
 
 
 def _by_presentation(hit: Tensor, labels: Tensor) -> Tensor:

@@ -27,6 +27,10 @@ class ResultsError(ClbenchError):
     """A results folder or file that cannot be used (exit code 1)."""
 
 
+class PluginWarning(UserWarning):
+    """A plug-in, or a part of one, is left out; the message says why."""
+
+
 class NonFiniteLossError(ClbenchError):
     """A loss became NaN or infinite; says where it happened first."""
 

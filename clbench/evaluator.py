@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from clbench.base_split import base_of
+from clbench.blame import defined_at
 from clbench.errors import ClbenchError, NonFiniteLossError
+from clbench.logits import check_logits
 from clbench.strategy import Strategy
 from clbench.stream import Experience, Stream, TestSet, masked
 
@@ -226,7 +228,8 @@ def _score(
         task = test.task[part]
         told = task if stream.info.tells_task else None
         logits = strategy.predict(test.x[part].clone(), told)  # a copy: the test set stays as it is
-        _check_shape(logits, len(task), stream.info.classes)
+        shape = (len(task), stream.info.classes)
+        check_logits(logits, strategy.predict, shape, "[N, C]", test.x.device)
         # Only a masked unit may have −∞, so that it never wins, whatever the others' scores.
         finite = logits.clamp_min(torch.finfo(logits.dtype).min)
         hit = masked(finite, masks[task]).argmax(1) == test.y[part]
@@ -249,17 +252,11 @@ def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[B
         if step >= 0:
             raise NonFiniteLossError(learnt - 1 if learnt else None, before + step)
     if nan:
-        raise ClbenchError(f"predictions became NaN after {learnt} experiences")
+        raise ClbenchError(
+            f"predictions became NaN after {learnt} experiences{defined_at(strategy.predict)}"
+        )
     counts = stream.test_counts
     return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]
-
-
-def _check_shape(logits: Tensor, samples: int, classes: int) -> None:
-    if not isinstance(logits, Tensor) or logits.shape != (samples, classes):
-        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ClbenchError(
-            f"predict must return logits of shape [N, C] = ({samples}, {classes}), not {given}"
-        )
 
 
 class Clock:
@@ -320,7 +317,8 @@ class _Watch:
         points = [torch.cat([hits, nan]) for hits, nan in self._points.values()]
         counts, *rows = torch.stack([torch.cat([of, of[:1]]), *points]).tolist()
         if any(row[-1] for row in rows):
-            raise ClbenchError(f"predictions became NaN in experience {self._learnt - 1}")
+            where = defined_at(self._strategy.predict)
+            raise ClbenchError(f"predictions became NaN in experience {self._learnt - 1}{where}")
         return [
             {
                 "experience": self._learnt,

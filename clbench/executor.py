@@ -10,13 +10,14 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.context import SpawnContext
 from typing import Any, Protocol, TypeVar
 
-from clbench.errors import ClbenchError
+from clbench.errors import ClbenchError, PluginWarning
 from clbench.evaluator import Progress, Row
 
 J = TypeVar("J")
@@ -196,6 +197,7 @@ def _serve(
 ) -> None:
     """Do what the parent sends until it ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    warnings.simplefilter("ignore", PluginWarning)  # the parent has said so
     unprepared: WorkerError | None = None
     try:
         prepare(*arguments)

@@ -18,11 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from clbench.errors import UsageError, unknown
+from clbench.blame import defined_at, is_plugin_file, is_plugin_module, raised
+from clbench.errors import PluginWarning, UsageError, unknown
 
 KINDS = {"scenarios": "scenario", "strategies": "strategy", "datasets": "dataset"}
 T = TypeVar("T")
@@ -74,7 +76,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     def add(target: T) -> T:
         if name in _entry_points(kind):
-            warnings.warn(f"plug-in {name!r} ignored: {kind} has that name already", stacklevel=2)
+            _ignored(kind, name, f"the plug-in's{defined_at(target)}", _entry_points(kind)[name])
         else:
             _registered[kind][name] = target
         return target
@@ -96,8 +98,25 @@ def name_by_entry_point(kind: str, target: type) -> str | None:
 @cache
 def _entry_points(kind: str) -> dict[str, EntryPoint]:
     """Return the group's entry points by name; built-ins win a name clash."""
-    found = sorted(entry_points(group=f"clbench.{kind}"), key=_is_builtin)
-    return {entry.name: entry for entry in found}
+    found: dict[str, EntryPoint] = {}
+    ordered = sorted(
+        entry_points(group=f"clbench.{kind}"), key=lambda e: (not _is_builtin(e), e.value)
+    )
+    for entry in ordered:
+        first = found.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            package = f" of the package {entry.dist.name}" if entry.dist else ""
+            _ignored(kind, entry.name, f"{entry.value}{package}", first)
+    return found
+
+
+def _ignored(kind: str, name: str, loser: str, winner: EntryPoint) -> None:
+    whose = "built in" if _is_builtin(winner) else winner.value
+    warnings.warn(
+        f"{KINDS[kind]} {name!r} is {whose}; {loser} is ignored, give it another name",
+        PluginWarning,
+        stacklevel=3,
+    )
 
 
 def _is_builtin(entry: EntryPoint) -> bool:
@@ -181,13 +200,44 @@ def object_in_file(name: str) -> Resolved:
     return Resolved(name, getattr(module, rest), None, _hash_source(module))
 
 
+def check_class(found: Resolved, kind: str, bases: tuple[type, ...]) -> None:
+    """Refuse what is no class of its kind, or lacks a method.
+
+    Raises:
+        UsageError: Says where it is defined, of a plug-in.
+    """
+    target, place = found.target, defined_at(found.target)
+    if not (isinstance(target, type) and issubclass(target, bases)):
+        raise UsageError(
+            f"{kind} {found.name!r} is not a subclass of clbench.{bases[0].__name__}{place}"
+        )
+    if isabstract(target):
+        missing = ", ".join(sorted(getattr(target, "__abstractmethods__")))  # noqa: B009
+        raise UsageError(f"{kind} {found.name!r} does not define {missing}{place}")
+
+
+def check_parameters(found: Resolved, kind: str, attribute: str, base: type) -> None:
+    """Refuse a class whose ``Parameters`` or ``Options`` are something else.
+
+    Raises:
+        UsageError: Says where the class is defined, of a plug-in.
+    """
+    given = getattr(found.target, attribute)
+    if not (isinstance(given, type) and issubclass(given, base)):
+        raise UsageError(
+            f"{kind} {found.name!r}: {attribute} must be a subclass of {base.__module__}.{base.__name__},"
+            f" not {getattr(given, '__qualname__', given)!r}{defined_at(found.target)}"
+        )
+
+
 def _import(kind: str, entry: EntryPoint) -> Any:
+    if not _is_builtin(entry):
+        is_plugin_module(entry.module)
     try:
         return entry.load()
-    except Exception as error:  # a plug-in may fail in any way; it must not break the others
+    except (Exception, SystemExit) as error:  # a plug-in may fail in any way; the others must not
         raise UsageError(
-            f"{KINDS[kind]} {entry.name!r} cannot be imported from {entry.value}:"
-            f" {type(error).__name__}: {error}"
+            f"{KINDS[kind]} {entry.name!r} cannot be imported from {entry.value}: {raised(error)}"
         ) from error
 
 
@@ -199,12 +249,11 @@ def load_plugin(plugin: str) -> ModuleType:
     """
     if plugin.endswith(".py"):
         return load_file(Path(plugin))
+    is_plugin_module(plugin)
     try:
         return importlib.import_module(plugin)
-    except Exception as error:
-        raise UsageError(
-            f"plug-in {plugin!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"plug-in {plugin!r} cannot be imported: {raised(error)}") from error
 
 
 def load_plugins(plugins: Sequence[str]) -> None:
@@ -239,13 +288,12 @@ def load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     _sources[name] = _hash_source(module)  # as it is now: the file may be edited while we run
     sys.modules[name] = module  # before it runs: dataclasses and pydantic look their module up
+    is_plugin_file(path)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UsageError(
-            f"plug-in file {path} fails to import: {type(error).__name__}: {error}"
-        ) from error
+        raise UsageError(f"plug-in file {path} fails to import: {raised(error)}") from error
     return module
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from clbench import anytime, metrics
+from clbench.blame import raised
 from clbench.budget import budget, start_counting
 from clbench.checkpoint import Checkpoint
 from clbench.episode_evaluator import meta_train, run_episodes
@@ -288,7 +289,7 @@ def _describe(error: BaseException, rows: int) -> dict[str, Any]:
         place = {"experience": error.experience, "step": error.step}
     return {
         "type": type(error).__name__,
-        "message": str(error),
+        "message": str(error) if isinstance(error, NonFiniteLossError) else raised(error),
         **place,
         "traceback": "".join(traceback.format_exception(error)),
     }

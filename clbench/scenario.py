@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from clbench.blame import defined_at
 from clbench.errors import UsageError
 from clbench.parameters import LATER, Fraction, NaturalInt, Parameters, PositiveInt
 from clbench.seeds import numpy_generator
@@ -152,6 +153,11 @@ def plan_stream(scenario: Scenario, labels: Labels, options: ScenarioOptions, se
     if not options.boundaries and not options.online:
         raise UsageError("boundaries=false needs online=true")
     plan = scenario.plan(labels, options, seed)
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            f"plan must return a clbench.Plan, not {type(plan).__name__}"
+            f"{defined_at(type(scenario).plan)}"
+        )
     if isinstance(options, DisjointOptions) and options.base_classes:
         plan = _with_base(plan, labels, options, seed)
     if not options.boundaries and plan.tells_task:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import lru_cache
-from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clbench.blame import blamed, defined_at
 from clbench.dataset import Dataset, data_folder
 from clbench.dataset import load as load_dataset
 from clbench.episode_plan import EpisodeScenario, plan_episodes
@@ -20,8 +20,8 @@ from clbench.evaluator import Anytime
 from clbench.meta_training import meta_shape
 from clbench.parameters import Parameters
 from clbench.problem_stream import ProblemOptions, ProblemStream
-from clbench.registry import Prefix, Resolved, resolve
-from clbench.scenario import Labels, Scenario, plan_stream
+from clbench.registry import Prefix, Resolved, check_class, check_parameters, resolve
+from clbench.scenario import Labels, Scenario, ScenarioOptions, plan_stream
 from clbench.seeds import Seeds
 from clbench.specification import EVALUATION_VERSION, Specification
 from clbench.strategy import Strategy
@@ -43,13 +43,12 @@ def strategy_class(name: str) -> tuple[type[Strategy], Resolved]:
     found = resolve("strategies", name)
     if isinstance(found.target, type) and issubclass(found.target, Prefix):
         raise UsageError(f"strategy {name!r} needs {found.target.wants} behind a colon")
-    if not (isinstance(found.target, type) and issubclass(found.target, Strategy)):
-        raise UsageError(f"{name!r} is not a subclass of clbench.Strategy")
-    if isabstract(found.target):
-        missing = ", ".join(sorted(found.target.__abstractmethods__))
-        raise UsageError(f"strategy {name!r} does not define {missing}")
+    check_class(found, "strategy", (Strategy,))
+    check_parameters(found, "strategy", "Parameters", Parameters)
     if found.target.meta_trained and found.target.answer is Strategy.answer:
-        raise UsageError(f"strategy {name!r} is meta-trained but does not define answer")
+        raise UsageError(
+            f"strategy {name!r} is meta-trained but does not define answer{defined_at(found.target)}"
+        )
     return found.target, found
 
 
@@ -60,9 +59,9 @@ def scenario_class(name: str) -> tuple[type[Scenario] | type[EpisodeScenario], R
         UsageError: There is none, or it is neither a `Scenario` nor an `EpisodeScenario`.
     """
     found = resolve("scenarios", name)
-    kinds = (Scenario, EpisodeScenario)
-    if not (isinstance(found.target, type) and issubclass(found.target, kinds)):
-        raise UsageError(f"{name!r} is not a subclass of clbench.Scenario")
+    check_class(found, "scenario", (Scenario, EpisodeScenario))
+    own = ScenarioOptions if issubclass(found.target, Scenario) else Parameters
+    check_parameters(found, "scenario", "Options", own)
     return found.target, found
 
 
@@ -106,7 +105,8 @@ def specify(
     )
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
-    candidate = learner(hyper)
+    with blamed(f"strategy {strategy!r}"):
+        candidate = learner(hyper)
     _refuse_idle(hyper, hyper_parameters or {}, stream, f"strategy {strategy!r}")
     if isinstance(stream, EpisodeStream) and learner.meta_trained:
         with about(f"strategy {strategy!r}, training episodes"):
@@ -120,9 +120,10 @@ def specify(
         "seed": seed,
         "protocol": _protocol(stream, candidate, seeds, anytime),
     }
-    reason = candidate.skip_reason(stream.info)
-    if reason is None:
-        candidate.check(stream.info)
+    with blamed(f"strategy {strategy!r}"):
+        reason = candidate.skip_reason(stream.info)
+        if reason is None:
+            candidate.check(stream.info)
     return specification, reason
 
 
@@ -218,7 +219,7 @@ def build_stream(
     """
     labels = labels_of(data)
     said: dict[str, Any] = {"scenario": name, "seeds": seeds, "device": torch.device(device)}
-    with about(f"scenario {name!r}"):
+    with about(f"scenario {name!r}"), blamed("its plan"):
         if issubclass(kind, EpisodeScenario):
             episodes = plan_episodes(kind(), labels, options, seeds.order)
             if isinstance(options, ProblemOptions):

@@ -119,8 +119,9 @@ def show_scenario(name: str, plugins: tuple[str, ...]) -> None:
 def show_dataset(name: str, plugins: tuple[str, ...]) -> None:
     """Show what a dataset is and where it comes from."""
     load_plugins(plugins)
-    found = registry.resolve("datasets", name).target
-    click.echo(_documentation(found))
+    from clbench.dataset import dataset_class
+
+    click.echo(_documentation(dataset_class(name).target))
 
 
 @show_command.command("metric")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-import clbench
+from clbench.blame import blamed, raised
 from clbench.conformance.checks import CHECKS, Check, NotHereError, ViolationError
 from clbench.conformance.toys import SCENARIOS, Subject, stream_of
-
-_OWN = Path(clbench.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,8 @@ class Verdict:
 
 def taken_part_in(subject: Subject) -> tuple[list[str], dict[str, str]]:
     """Return the scenarios that a strategy takes part in, and why not in the others."""
-    found = {name: subject.reason_against(stream_of(subject, name).info) for name in SCENARIOS}
+    with blamed(subject.kind.__name__):
+        found = {name: subject.reason_against(stream_of(subject, name).info) for name in SCENARIOS}
     against = {name: reason for name, reason in found.items() if reason is not None}
     return [name for name in SCENARIOS if name not in against], against
 
@@ -58,17 +55,6 @@ def _verdict(check: Check, subject: Subject, scenarios: list[str]) -> Verdict:
             Exception,
             SystemExit,
         ) as error:  # a user's code may fail in any way; the other checks go on
-            told = f"{scenario}: raised {type(error).__name__}: {error}{_place(error)}"
+            told = f"{scenario}: raised {raised(error)}"
             return Verdict(check.name, check.promise, "failed", told)
     return Verdict(check.name, check.promise, "ok")
-
-
-def _place(error: BaseException) -> str:
-    """Return the innermost line outside clbench and its libraries, where there is one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        f
-        for f in frames
-        if _OWN not in Path(f.filename).parents and "site-packages" not in f.filename
-    ]
-    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

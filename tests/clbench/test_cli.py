@@ -37,6 +37,7 @@ def results(folder: Path) -> list[Path]:
         ["list", "configs", "--json"],
         ["show", "config", "hsu2018-split-mnist"],
         ["--version"],
+        ["new", "strategy", "my-method"],
     ],
 )
 def test_help_and_list_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_the_interval_is_a_t_interval_over_episodes() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda logits: logits[:, :, :1], r"answer must return logits \[E, Q, N\] = \(32, 10, 2\)"),
+        (lambda logits: logits[:, :, :1], r"answer must return logits of shape \[E, Q, N\] = \(32, 10, 2\)"),
         (lambda logits: logits * torch.nan, "answers to episodes became NaN"),
     ],
 )
@@ -384,7 +384,9 @@ def test_more_ways_in_training_than_classes_fail_the_run_with_a_sentence(tmp_pat
     file = tmp_path / "wide.py"
     file.write_text(source.replace(".batch_size)", ".batch_size, ways=5)"), "utf-8")
     record = run_one(specification_of(f"{file}:Prototypes"))
-    assert record["error"]["message"] == "an episode of 5 ways needs more than 4 classes"
+    said = record["error"]["message"]
+    assert said.startswith("an episode of 5 ways needs more than 4 classes (")
+    assert "wide.py:" in said
 
 
 # What may run, and as what.

@@ -1,0 +1,1 @@
+"""What ``clbench new`` writes: ``string.Template`` files, shipped as package data."""

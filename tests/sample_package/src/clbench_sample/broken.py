@@ -1,0 +1,3 @@
+"""Cannot be imported, and must break nothing else."""
+
+raise RuntimeError("out of order")
