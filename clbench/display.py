@@ -9,8 +9,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from clbench.evaluator import Row
 from clbench.grid import Cell
+from clbench.scoring import Row
 
 
 class Display:

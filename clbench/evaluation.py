@@ -16,10 +16,11 @@ from clbench.api import DatasetLike, ScenarioLike, StrategyLike, plain, refresh
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
-from clbench.evaluator import Outcome, Row, run_stream
+from clbench.evaluator import Outcome, run_stream
 from clbench.problem_evaluator import run_problems
 from clbench.problem_stream import ProblemStream
 from clbench.runner import choose_device
+from clbench.scoring import Row
 from clbench.seeds import Seeds, global_state_of_a_run
 from clbench.session import name_of
 from clbench.specify import build_stream, dataset_of, scenario_class, strategy_class

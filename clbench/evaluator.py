@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
 from typing import Any, Protocol
 
 import torch
@@ -13,17 +12,10 @@ from torch import Tensor
 
 from clbench.base_split import base_of
 from clbench.blame import defined_at
-from clbench.errors import ClbenchError, NonFiniteLossError
-from clbench.logits import check_logits
+from clbench.errors import ClbenchError
+from clbench.scoring import BadStep, Row, fill_row, over_orders, score
 from clbench.strategy import Strategy
-from clbench.stream import Experience, Stream, TestSet, masked
-
-CHUNK = 2048
-"""Test samples per call of `predict`."""
-
-Row = list[float | None]
-BadStep = tuple[int, Tensor]
-"""Steps of the experience before a piece of it, and the piece's first step with a non-finite loss (−1 if none)."""
+from clbench.stream import Experience, Stream
 
 
 class Progress(Protocol):
@@ -159,7 +151,7 @@ def course(
             outcome.train_seconds += seconds - spent
             outcome.eval_seconds += spent
             clock.lap()
-        row = _fill_row(stream, strategy, learnt, bad_steps)
+        row = fill_row(stream, strategy, learnt, bad_steps)
         outcome.matrix.append(row)
         if watch and learnt:
             outcome.trace += watch.end()
@@ -169,7 +161,7 @@ def course(
             after_row()
             clock.lap()
     if strategy.orders > 1:
-        outcome.spread = _over_orders(stream, strategy)
+        outcome.spread = over_orders(stream, strategy)
         outcome.eval_seconds += clock.lap()
 
 
@@ -179,17 +171,6 @@ def sent(lessons: Course, seconds: float) -> Experience | None:
         return lessons.send(seconds)
     except StopIteration:
         return None
-
-
-def _over_orders(stream: Stream, strategy: Strategy) -> dict[str, float | None]:
-    """Return the sd (ddof 1) of the final average accuracy over the orders of the memory, and how many there are."""
-    found = []
-    for order in range(strategy.orders):
-        strategy.reorder(order)
-        row = _fill_row(stream, strategy, len(stream), [])
-        found.append(fmean(value for value in row if value is not None))
-    strategy.reorder(0)
-    return {"order_sd": stdev(found), "orders": len(found)}
 
 
 def _pretrain(stream: Stream, strategy: Strategy) -> list[BadStep]:
@@ -214,49 +195,6 @@ def _lessons(
         if step is not None:
             bad_steps.append((before, step))
     return seconds, bad_steps
-
-
-def _score(
-    stream: Stream, strategy: Strategy, test: TestSet, masks: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the number of hits of each task [T], and [1] whether predictions were NaN; both on the device."""
-    device = stream.info.device
-    correct = torch.zeros(len(stream), dtype=torch.int64, device=device)
-    broken = torch.zeros(1, dtype=torch.int64, device=device)
-    for start in range(0, len(test.y), CHUNK):
-        part = slice(start, start + CHUNK)
-        task = test.task[part]
-        told = task if stream.info.tells_task else None
-        logits = strategy.predict(test.x[part].clone(), told)  # a copy: the test set stays as it is
-        shape = (len(task), stream.info.classes)
-        check_logits(logits, strategy.predict, shape, "[N, C]", test.x.device)
-        # Only a masked unit may have −∞, so that it never wins, whatever the others' scores.
-        finite = logits.clamp_min(torch.finfo(logits.dtype).min)
-        hit = masked(finite, masks[task]).argmax(1) == test.y[part]
-        correct.index_add_(0, task, hit.long())
-        broken += logits.isnan().any()
-    return correct, broken
-
-
-@torch.no_grad()
-def _fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[BadStep]) -> Row:
-    """Return one row of the matrix: one pass over the union of the test sets, one synchronisation."""
-    tasks = len(stream)
-    defined = stream.defined_tasks(learnt)
-    test = stream.test_set(defined)
-    correct, broken = _score(stream, strategy, test, stream.test_masks(learnt))
-    flags = [step.view(1) for _, step in bad_steps]
-    numbers = torch.cat([correct, broken, *flags]).tolist()  # the one synchronisation
-    hits, (nan, *bad) = numbers[:tasks], numbers[tasks:]
-    for (before, _), step in zip(bad_steps, bad, strict=True):
-        if step >= 0:
-            raise NonFiniteLossError(learnt - 1 if learnt else None, before + step)
-    if nan:
-        raise ClbenchError(
-            f"predictions became NaN after {learnt} experiences{defined_at(strategy.predict)}"
-        )
-    counts = stream.test_counts
-    return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]
 
 
 class Clock:
@@ -331,4 +269,4 @@ class _Watch:
     @torch.no_grad()
     def _evaluate(self) -> None:
         step = self._strategy.effort.steps - self._begun
-        self._points[step] = _score(self._stream, self._strategy, self._test, self._masks)
+        self._points[step] = score(self._stream, self._strategy, self._test, self._masks)

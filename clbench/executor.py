@@ -18,7 +18,8 @@ from multiprocessing.context import SpawnContext
 from typing import Any, Protocol, TypeVar
 
 from clbench.errors import ClbenchError, PluginWarning
-from clbench.evaluator import Progress, Row
+from clbench.evaluator import Progress
+from clbench.scoring import Row
 
 J = TypeVar("J")
 R = TypeVar("R")

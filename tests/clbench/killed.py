@@ -16,7 +16,7 @@ from clbench import evaluator
 
 place, _, count = os.environ.get("CLBENCH_TEST_KILL", ":0").partition(":")
 _HOME: dict[str, tuple[Any, str]] = {
-    "learn": (evaluator, "_learn"),
+    "learn": (evaluator, "_lessons"),
     "save": (torch, "save"),
     "write": (os, "fsync"),
 }

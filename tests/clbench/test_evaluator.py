@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from clbench import evaluator
+from clbench import scoring
 from clbench.errors import ClbenchError, NonFiniteLossError
-from clbench.evaluator import Outcome, Row, run_stream
+from clbench.evaluator import Outcome, run_stream
 from clbench.gradient import GradientParameters, GradientStrategy, LossTrace
+from clbench.scoring import Row
 from clbench.stream import Stream
 from tests.toys import SCENARIOS, Spy, stream_of, toy_dataset
 
@@ -69,7 +70,7 @@ def test_the_size_of_a_chunk_does_not_matter(
 ) -> None:
     stream = stream_of(scenario, UNEVEN)
     expected = matrix_of(stream)
-    monkeypatch.setattr(evaluator, "CHUNK", chunk)
+    monkeypatch.setattr(scoring, "CHUNK", chunk)
     spy = Turning()
     assert matrix_of(stream, spy) == expected
     assert max(len(x) for x, _ in spy.asked) == chunk
@@ -265,7 +266,7 @@ def test_the_count_sees_every_kind_of_wait(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_row_waits_for_the_device_once(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = stream_of(scenario, UNEVEN)
-    monkeypatch.setattr(evaluator, "CHUNK", 4)
+    monkeypatch.setattr(scoring, "CHUNK", 4)
     with counted(monkeypatch) as seen:
         matrix_of(stream)
     assert seen == ["tolist"] * 3

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from clbench.dataset import Arrays, Dataset, assemble
-from clbench.evaluator import Outcome, Row, run_stream
+from clbench.evaluator import Outcome, run_stream
+from clbench.scoring import Row
 from clbench.strategy import Strategy
 from clbench.stream import Stream, masked
 from tests.toys import SCENARIOS, STRATEGIES, learn_all, make, runnable, stream_of, toy_dataset

@@ -1,0 +1,75 @@
+"""Scoring a strategy's answers: hits per task, and one row of the accuracy matrix, by one synchronisation."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+import torch
+from torch import Tensor
+
+from clbench.blame import defined_at
+from clbench.errors import ClbenchError, NonFiniteLossError
+from clbench.logits import check_logits
+from clbench.strategy import Strategy
+from clbench.stream import Stream, TestSet, masked
+
+CHUNK = 2048
+"""Test samples per call of `predict`."""
+
+Row = list[float | None]
+BadStep = tuple[int, Tensor]
+"""Steps of the experience before a piece of it, and the piece's first step with a non-finite loss (−1 if none)."""
+
+
+def score(
+    stream: Stream, strategy: Strategy, test: TestSet, masks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the number of hits of each task [T], and [1] whether predictions were NaN; both on the device."""
+    device = stream.info.device
+    correct = torch.zeros(len(stream), dtype=torch.int64, device=device)
+    broken = torch.zeros(1, dtype=torch.int64, device=device)
+    for start in range(0, len(test.y), CHUNK):
+        part = slice(start, start + CHUNK)
+        task = test.task[part]
+        told = task if stream.info.tells_task else None
+        logits = strategy.predict(test.x[part].clone(), told)  # a copy: the test set stays as it is
+        shape = (len(task), stream.info.classes)
+        check_logits(logits, strategy.predict, shape, "[N, C]", test.x.device)
+        # Only a masked unit may have −∞, so that it never wins, whatever the others' scores.
+        finite = logits.clamp_min(torch.finfo(logits.dtype).min)
+        hit = masked(finite, masks[task]).argmax(1) == test.y[part]
+        correct.index_add_(0, task, hit.long())
+        broken += logits.isnan().any()
+    return correct, broken
+
+
+@torch.no_grad()
+def fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[BadStep]) -> Row:
+    """Return one row of the matrix: one pass over the union of the test sets, one synchronisation."""
+    tasks = len(stream)
+    defined = stream.defined_tasks(learnt)
+    test = stream.test_set(defined)
+    correct, broken = score(stream, strategy, test, stream.test_masks(learnt))
+    flags = [step.view(1) for _, step in bad_steps]
+    numbers = torch.cat([correct, broken, *flags]).tolist()  # the one synchronisation
+    hits, (nan, *bad) = numbers[:tasks], numbers[tasks:]
+    for (before, _), step in zip(bad_steps, bad, strict=True):
+        if step >= 0:
+            raise NonFiniteLossError(learnt - 1 if learnt else None, before + step)
+    if nan:
+        raise ClbenchError(
+            f"predictions became NaN after {learnt} experiences{defined_at(strategy.predict)}"
+        )
+    counts = stream.test_counts
+    return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]
+
+
+def over_orders(stream: Stream, strategy: Strategy) -> dict[str, float | None]:
+    """Return the sd (ddof 1) of the final average accuracy over the orders of the memory, and how many there are."""
+    found = []
+    for order in range(strategy.orders):
+        strategy.reorder(order)
+        row = fill_row(stream, strategy, len(stream), [])
+        found.append(fmean(value for value in row if value is not None))
+    strategy.reorder(0)
+    return {"order_sd": stdev(found), "orders": len(found)}
