@@ -216,7 +216,10 @@ def test_the_interval_is_a_t_interval_over_episodes() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda logits: logits[:, :, :1], r"answer must return logits of shape \[E, Q, N\] = \(32, 10, 2\)"),
+        (
+            lambda logits: logits[:, :, :1],
+            r"answer must return logits of shape \[E, Q, N\] = \(32, 10, 2\)",
+        ),
         (lambda logits: logits * torch.nan, "answers to episodes became NaN"),
     ],
 )
