@@ -63,7 +63,7 @@ def files() -> Iterator[tuple[Path, bytes]]:
     yield _text(RESULTS / "tables" / "omniglot-metanet.md", _omniglot())
     yield _text(RESULTS / "tables" / "mnist-temperature.md", _temperature())
     yield _text(RESULTS / "tables" / "omniglot-mann.md", _presentations())
-    for name in CHOSEN:
+    for name in _made():
         yield _text(RESULTS / "tables" / f"{name}.md", _chosen(name))
     for name, (kind, folder) in FIGURES.items():
         drawn = draw(panels(kind, _tables(folder), SETTINGS), "svg")
@@ -75,7 +75,7 @@ def readme_sections() -> Iterator[tuple[str, str]]:
     """Yield the README's sections."""
     for name, (folder, memory) in STREAMS.items():
         yield name, pipes(excerpt(_table(folder, memory), SETTINGS, MAIN))
-    for name in CHOSEN:
+    for name in _made():
         yield name, _overview(name)
     yield "hsu2018", published.summary(HSU2018, _runs("reference/mnist-32"))
 
@@ -86,12 +86,17 @@ def _chosen(name: str) -> str:
     told = (
         f"`clbench run --config {name} --results results/{folder.split('/')[0]}`. Average accuracy in %"
         " ± half a 95 % t interval over the seeds; each row's hyper-parameters were chosen on validation"
-        f" for each scenario ([chosen-{name.removeprefix('table-')}.md](chosen-{name.removeprefix('table-')}.md))."
+        f" for each scenario ([all trials]({name.replace('table', 'chosen', 1)}.md))."
     )
     parts = [told, _overview(name)]
     for scenario in SCENARIOS:
         parts += [f"## {scenario}", markdown(_tables(f"{folder}/{scenario}", online), SETTINGS)]
     return "\n\n".join(parts)
+
+
+def _made() -> list[str]:
+    """Return the tables that were run."""
+    return [name for name, (folder, online) in CHOSEN.items() if _of(folder, online)]
 
 
 def _overview(name: str) -> str:
@@ -155,7 +160,9 @@ def _tables(folder: str, online: bool | None = None) -> Sequence[Table]:
 def _of(folder: str, online: bool | None) -> Sequence[Run]:
     """Return the runs below a folder: of online streams, of others, or all."""
     runs = _runs(folder)
-    return [r for r in runs if online in (None, r.specification["scenario"]["options"]["online"])]
+    if online is None:
+        return runs
+    return [run for run in runs if run.specification["scenario"]["options"]["online"] == online]
 
 
 @cache

@@ -14,7 +14,11 @@ from clbench.statistics import mean_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
-FILES = sorted(REFERENCE.rglob("*.json"))
+FILES = sorted(
+    path
+    for folder in ("reference", "table", "regularisers")
+    for path in (ROOT / "results" / folder).rglob("*.json")
+)
 
 
 def accuracies(dataset: str, strategy: str) -> dict[int, float]:
@@ -28,11 +32,11 @@ def accuracies(dataset: str, strategy: str) -> dict[int, float]:
     }
 
 
-@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(REFERENCE)) for p in FILES])
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(ROOT)) for p in FILES])
 def test_a_committed_result_is_whole(path: Path) -> None:
     record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     assert record["status"] == "ok"
-    assert result_path(REFERENCE, record["specification"]) == path
+    assert result_path(path.parents[3], record["specification"]) == path
     computed = compute_all(record["matrix"])
     assert {name: record["metrics"][name] for name in computed} == pytest.approx(computed)
     assert record["provenance"]["command"].startswith("clbench run ")
@@ -42,7 +46,7 @@ def test_a_committed_result_is_whole(path: Path) -> None:
 ROWS = sorted({path.parent / path.name.partition("-s")[0] for path in FILES})
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[str(row.relative_to(REFERENCE)) for row in ROWS])
+@pytest.mark.parametrize("row", ROWS, ids=[str(row.relative_to(ROOT)) for row in ROWS])
 def test_no_seed_of_a_committed_row_is_missing(row: Path) -> None:
     found = {int(path.stem.rpartition("-s")[2]) for path in row.parent.glob(f"{row.name}-s*.json")}
     assert found == set(range(len(found)))

@@ -17,7 +17,7 @@ from clbench.scenario import Labels, Scenario
 from clbench.shifts import Rotation
 from clbench.specify import dataset_of, scenario_class, strategy_class
 
-REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,26 +46,36 @@ def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("dataset", "configurations"),
+    ("folder", "configurations"),
     [
-        ("digits", ["class-incremental-digits"]),
-        ("mnist", ["class-incremental-mnist", "memory-mnist"]),
-        ("mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
+        ("reference/digits", ["class-incremental-digits"]),
+        ("reference/mnist", ["class-incremental-mnist", "memory-mnist"]),
+        ("reference/mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
+        ("table/digits", ["table-digits-online"]),
     ],
 )
 def test_configurations_name_the_committed_results(
-    dataset: str, configurations: list[str], capsys: pytest.CaptureFixture[str]
+    folder: str, configurations: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    results, dataset = folder.split("/")
     if dataset != "digits" and "CLBENCH_DATA" not in os.environ:
         pytest.skip("CLBENCH_DATA is not set; MNIST's hash is that of its data")
     named = set()
     for name in configurations:
-        arguments = ["run", "--config", name, "--results", str(REFERENCE), "--dry-run", "--json"]
+        arguments = [
+            "run",
+            "--config",
+            name,
+            "--results",
+            str(RESULTS / results),
+            "--dry-run",
+            "--json",
+        ]
         assert main(arguments) == 0
         cells = json.loads(capsys.readouterr().out)
         assert {cell["status"] for cell in cells} == {"found"}
         named |= {cell["file"] for cell in cells}
-    assert named == {str(path) for path in (REFERENCE / dataset).rglob("*.json")}
+    assert named == {str(path) for path in (RESULTS / folder).rglob("*.json")}
 
 
 def test_hsu2018_is_the_protocol_of_the_paper() -> None:
