@@ -1,0 +1,115 @@
+"""The work of the loop rows: Split MNIST, class-incremental, MLP 400-400, SGD, one epoch; as clbench runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from clbench.errors import ClbenchError
+from clbench.evaluator import Outcome, Row, run_stream
+from clbench.gradient import GradientStrategy
+from clbench.specify import prepare, specify
+from clbench.stream import Stream
+from tests.benchmarks.measure import NotRun, Settings
+
+
+@dataclass(frozen=True)
+class Work:
+    """What both sides do; all units compete (``head=all``), so that no side needs a mask."""
+
+    dataset: str
+    batch_size: int
+    hidden: tuple[int, ...] = (400, 400)
+    samples: int | None = None
+    """Training samples of an experience at most."""
+    device: str = "cpu"
+    strategy: str = "finetune"
+    lr: float = 0.01
+
+    def learner(self, seed: int = 0) -> tuple[Stream, GradientStrategy]:
+        """Return the stream, and a strategy set up for it.
+
+        Raises:
+            NotRun: The dataset is not here.
+        """
+        stream, strategy = prepare(_specification(self, seed), self.device)
+        assert isinstance(stream, Stream)
+        assert isinstance(strategy, GradientStrategy)
+        return stream, strategy
+
+
+@cache
+def _specification(work: Work, seed: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"head": "all"}
+    if work.samples is not None:
+        options["samples"] = work.samples
+    try:
+        specification, reason = specify(
+            dataset=work.dataset,
+            scenario="class-incremental",
+            strategy=work.strategy,
+            seed=seed,
+            options=options,
+            hyper_parameters={
+                "network": "mlp",
+                "hidden": list(work.hidden),
+                "optimizer": "sgd",
+                "lr": work.lr,
+                "batch_size": work.batch_size,
+                "epochs": 1,
+            },
+        )
+    except ClbenchError as error:
+        raise NotRun(str(error)) from error
+    assert reason is None
+    return specification
+
+
+def work_of(settings: Settings, batch_size: int) -> Work:
+    """Return Split MNIST, or a few digits for a smoke test."""
+    if settings.quick:
+        return Work("digits", batch_size, (16,), samples=60, device=settings.device)
+    return Work("mnist", batch_size, device=settings.device)
+
+
+def clbench_side(work: Work) -> Callable[[], Callable[[], list[Row]]]:
+    """Return training and evaluation by clbench: `run_stream` on a stream and a strategy that are ready."""
+
+    def ready() -> Callable[[], list[Row]]:
+        stream, strategy = work.learner()
+        stream.test_set(len(stream))  # gathered, as the bare loop's is
+        outcome = Outcome()
+
+        def run() -> list[Row]:
+            run_stream(stream, strategy, outcome)
+            return outcome.matrix
+
+        return run
+
+    return ready
+
+
+def agree(ours: list[Row], theirs: list[Row]) -> str:
+    """Return how far the accuracies of two matrices are apart, for the note.
+
+    Raises:
+        AssertionError: By more than two of a task's thousand test samples: it was not the same work.
+    """
+    assert len(ours) == len(theirs)
+    pairs = [
+        (a, b)
+        for first, second in zip(ours, theirs, strict=True)
+        for a, b in zip(first, second, strict=True)
+    ]
+    apart = max(abs(a - b) for a, b in pairs if a is not None and b is not None)
+    assert apart <= 0.002, f"accuracies differ by {apart}"
+    return f"accuracies agree to {apart:.4f}"
+
+
+def one_thread() -> None:
+    """Let torch use one thread, as clbench does by default."""
+    torch.set_num_threads(1)
