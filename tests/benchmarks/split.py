@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from clbench.errors import ClbenchError
+from clbench.errors import DataError
 from clbench.evaluator import Outcome, Row, run_stream
 from clbench.gradient import GradientStrategy
+from clbench.specification import Specification
 from clbench.specify import prepare, specify
 from clbench.stream import Stream
 from tests.benchmarks.measure import NotRun, Settings
@@ -42,31 +43,37 @@ class Work:
         return stream, strategy
 
 
-@cache
-def _specification(work: Work, seed: int) -> dict[str, Any]:
-    options: dict[str, Any] = {"head": "all"}
-    if work.samples is not None:
-        options["samples"] = work.samples
+def specified(**request: Any) -> Specification:
+    """Return the specification of a run.
+
+    Raises:
+        NotRun: The dataset is not here.
+    """
     try:
-        specification, reason = specify(
-            dataset=work.dataset,
-            scenario="class-incremental",
-            strategy=work.strategy,
-            seed=seed,
-            options=options,
-            hyper_parameters={
-                "network": "mlp",
-                "hidden": list(work.hidden),
-                "optimizer": "sgd",
-                "lr": work.lr,
-                "batch_size": work.batch_size,
-                "epochs": 1,
-            },
-        )
-    except ClbenchError as error:
+        specification, reason = specify(**request)
+    except DataError as error:
         raise NotRun(str(error)) from error
     assert reason is None
     return specification
+
+
+@cache
+def _specification(work: Work, seed: int) -> Specification:
+    return specified(
+        dataset=work.dataset,
+        scenario="class-incremental",
+        strategy=work.strategy,
+        seed=seed,
+        options={"head": "all"} | ({"samples": work.samples} if work.samples else {}),
+        hyper_parameters={
+            "network": "mlp",
+            "hidden": list(work.hidden),
+            "optimizer": "sgd",
+            "lr": work.lr,
+            "batch_size": work.batch_size,
+            "epochs": 1,
+        },
+    )
 
 
 def work_of(settings: Settings, batch_size: int) -> Work:
