@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.evaluator import CHUNK, Row
+from clbench.evaluator import Row
 from clbench.networks import MLP
 from tests.benchmarks.split import Work
 
@@ -38,8 +38,9 @@ def bare_side(work: Work) -> Callable[[], Callable[[], list[Row]]]:
             for images, labels in experiences:
                 order = torch.randperm(len(labels), generator=generator, device=labels.device)
                 network.train()
-                for at in order.split(work.batch_size):
-                    functional.cross_entropy(network(images[at]), labels[at]).backward()
+                for at in torch.split(order, work.batch_size):
+                    loss = functional.cross_entropy(network(images[at]), labels[at])
+                    loss.backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     optimizer.zero_grad()
                 rows.append(evaluate(network, tests))
@@ -61,10 +62,6 @@ def sequential(network: nn.Module) -> nn.Sequential:
 
 @torch.no_grad()
 def evaluate(network: nn.Module, tests: list[Split]) -> Row:
-    """Return the accuracy on each test set."""
+    """Return the accuracy on each test set; none has more than a chunk of clbench's evaluation."""
     network.eval()
-    return [
-        sum(int((network(a).argmax(1) == b).sum()) for a, b in zip(x.split(CHUNK), y.split(CHUNK)))
-        / len(y)
-        for x, y in tests
-    ]
+    return [float((network(x).argmax(1) == y).float().mean()) for x, y in tests]

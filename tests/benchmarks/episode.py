@@ -13,10 +13,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from clbench.strategies.metanet import MetaNet
 from torch.utils.flop_counter import FlopCounterMode
 
 from clbench.runner import run_one
-from clbench.strategies.metanet import MetaNet
 
 ANSWERS = 50
 """Images that are answered of each chunk: the first version needs 10 ms for one."""
@@ -35,7 +35,7 @@ def watch_learning(count: bool) -> None:
             counter.get_total_flops() if counter is not None else time.process_time() - begun
         )
 
-    MetaNet.learn = watched  # type: ignore[method-assign]
+    MetaNet.learn = watched
 
 
 def watch_answers() -> None:
@@ -49,7 +49,7 @@ def watch_answers() -> None:
         spent["answered"] += len(logits)
         return torch.cat([logits, logits.new_zeros(len(x) - len(logits), logits.shape[1])])
 
-    MetaNet.predict = watched  # type: ignore[method-assign]
+    MetaNet.predict = watched
 
 
 def main() -> None:
@@ -71,7 +71,10 @@ def main() -> None:
     record = run_one(specification)
     if record["status"] != "ok":
         raise SystemExit(record["error"]["traceback"])
-    learn, predict = spent["learn"] / record["budget"]["steps"], spent["predict"] / spent["answered"]
+    learn, predict = (
+        spent["learn"] / record["budget"]["steps"],
+        spent["predict"] / spent["answered"],
+    )
     sys.stdout.write(json.dumps({"learn": learn, "predict": predict}))
 
 

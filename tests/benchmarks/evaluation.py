@@ -50,7 +50,7 @@ def _pass(work: Work) -> Callable[[], Callable[[], float]]:
         @torch.no_grad()
         def run() -> float:
             for _ in range(TIMES):
-                answers = torch.cat([network(part).argmax(1) for part in x.split(CHUNK)])
+                answers = torch.cat([network(part).argmax(1) for part in torch.split(x, CHUNK)])
             return float((answers == test.y).float().mean())
 
         return run

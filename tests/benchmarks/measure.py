@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -50,7 +53,7 @@ class Comparison:
     wall: list[tuple[float, float]]
     """Seconds of the clock."""
     processor: list[tuple[float, float]]
-    """Seconds of processor time of this process, which other processes disturb less."""
+    """Seconds of processor time of this process and those it waited for, which others disturb less."""
     results: tuple[Any, Any]
 
     def figure(self, note: str = "") -> Figure:
@@ -67,8 +70,8 @@ class Comparison:
 
 def ratio_of_medians(pairs: list[tuple[float, float]]) -> float:
     """Return the median of the first over that of the second."""
-    first, second = map(median, zip(*pairs, strict=True))
-    return first / second
+    first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+    return median(first) / median(second)
 
 
 def alternate(first: Side, second: Side, repeats: int, device: str = "cpu") -> Comparison:
@@ -89,12 +92,36 @@ def timed(run: Callable[[], Any], device: str = "cpu") -> tuple[float, float, An
     """Return seconds of the clock and of the processor, and what ``run`` returned."""
     gc.collect()
     _wait(device)
-    wall, busy = time.perf_counter(), time.process_time()
+    wall, busy = time.perf_counter(), _processor_time()
     result = run()
     _wait(device)
-    return time.perf_counter() - wall, time.process_time() - busy, result
+    return time.perf_counter() - wall, _processor_time() - busy, result
+
+
+def _processor_time() -> float:
+    of = os.times()
+    return time.process_time() + of.children_user + of.children_system
 
 
 def _wait(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize(device)
+
+
+def peak_bytes() -> int | None:
+    """Return the most memory this process has held since its program began or `forget_peak` was called.
+
+    `getrusage` would also count what the parent held when it started the process. None on other systems than Linux.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    (kibibytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return kibibytes * 1024
+
+
+def forget_peak() -> None:
+    """Let the peak begin here, where the system can be asked to."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")

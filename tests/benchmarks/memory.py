@@ -25,7 +25,9 @@ def measure(settings: Settings) -> Figure:
     """Return the time of add and draw after the most experiences over that after the fewest."""
     points = (5, 10, 20) if settings.quick else (10, 100, 1000)
     capacity = SAMPLES * points[0]
-    times = {policy: _times(policy, points, capacity, settings) for policy in ("reservoir", "balanced")}
+    times = {
+        policy: _times(policy, points, capacity, settings) for policy in ("reservoir", "balanced")
+    }
     ratios = [seconds[-1] / seconds[0] for seconds in times.values()]
     told = "; ".join(
         f"{policy}: " + ", ".join(f"{second * 1e3:.2f}" for second in seconds) + " ms"
@@ -34,7 +36,9 @@ def measure(settings: Settings) -> Figure:
     return Figure(max(ratios), min(ratios), max(ratios), told, {"seconds": times})
 
 
-def _times(policy: Policy, points: tuple[int, ...], capacity: int, settings: Settings) -> list[float]:
+def _times(
+    policy: Policy, points: tuple[int, ...], capacity: int, settings: Settings
+) -> list[float]:
     """Return the median seconds of adding an experience and drawing, around each point."""
     info = _info(points[-1] + 10)
     memory, generator = Memory(capacity, policy, info), torch.Generator().manual_seed(0)

@@ -40,7 +40,8 @@ def measure(settings: Settings) -> Figure:
             for _ in range(settings.repeats)
         ]
     first, ours = (
-        {key: median(pair[side][key] for pair in pairs) for key in pairs[0][side]} for side in (0, 1)
+        {key: median(pair[side][key] for pair in pairs) for key in pairs[0][side]}
+        for side in (0, 1)
     )
     operations = _seconds(ROOT, request | {"count": True})["learn"]
     share = operations / _rate() / ours["learn"]

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.measure import Figure, NotRun, Settings
+from tests.benchmarks.measure import Figure, NotRun, Settings, peak_bytes
 from tests.benchmarks.row import Goal, Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def measure(settings: Settings) -> Figure:
     """Return the peak of clbench's process over that of the bare loop's."""
+    if peak_bytes() is None:
+        raise NotRun("this system does not tell a process its peak")
     pairs = [
         (_peak("clbench", settings.quick), _peak("bare", settings.quick))
         for _ in range(min(settings.repeats, 3))
@@ -47,7 +49,6 @@ def _peak(side: str, quick: bool) -> int:
 
 def main(side: str, quick: bool) -> None:
     """Do the work of a side and print the peak of this process in bytes."""
-    from clbench.budget import _peak_process_bytes
     from tests.benchmarks.bare import bare_side
     from tests.benchmarks.split import clbench_side, one_thread, work_of
 
@@ -58,7 +59,7 @@ def main(side: str, quick: bool) -> None:
     except NotRun as reason:
         sys.stderr.write(str(reason))
         raise SystemExit(3) from reason
-    sys.stdout.write(str(_peak_process_bytes()))
+    sys.stdout.write(str(peak_bytes()))
 
 
 ROWS = (

@@ -1,4 +1,4 @@
-"""``clbench run`` as a user starts it: its start, and two workers.
+"""`clbench run` as a user starts it: its start, and two workers.
 
 `start`: the whole process of fine-tuning on digits, against a process that imports torch and NumPy and takes the
 same steps in a bare loop (the digits are stored as tensors before).
@@ -57,8 +57,10 @@ def start(settings: Settings) -> Figure:
         compared = alternate(ours, bare, settings.repeats)
     more = [a - b for a, b in compared.wall]
     first, second = (median(side) for side in zip(*compared.wall, strict=True))
-    note = f"{first:.2f} s, {second:.2f} s"
-    return Figure(first - second, min(more), max(more), note, {"pairs": compared.wall})
+    busy = [median(side) for side in zip(*compared.processor, strict=True)]
+    note = f"{first:.2f} and {second:.2f} s; of processor time {busy[0]:.2f} and {busy[1]:.2f}"
+    details = {"pairs": compared.wall, "processor": compared.processor}
+    return Figure(first - second, min(more), max(more), note, details)
 
 
 def jobs(settings: Settings) -> Figure:

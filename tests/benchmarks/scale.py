@@ -14,22 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from clbench.budget import _peak_process_bytes
 from clbench.dataset import Arrays, Dataset, assemble
 from clbench.evaluator import Outcome, Row, run_stream
 from clbench.seeds import Seeds
 from clbench.specify import make_stream, scenario_class, strategy_class
 from clbench.stream import Stream
 from tests.benchmarks import row
-from tests.benchmarks.measure import Figure, Settings
+from tests.benchmarks.measure import Figure, Settings, forget_peak, peak_bytes
 
-HYPER = {"hidden": [64], "batch_size": 128, "replay_batch_size": 128, "epochs": 1, "memory_size": 20_000}
+HYPER = {
+    "hidden": [64],
+    "batch_size": 128,
+    "replay_batch_size": 128,
+    "epochs": 1,
+    "memory_size": 20_000,
+}
 
 
 def measure(settings: Settings) -> Figure:
     """Return the median seconds of a late experience over those of an early one."""
     experiences = 20 if settings.quick else 1000
     per_class = 20 if settings.quick else 100
+    forget_peak()
     begun, before = time.perf_counter(), _mebibytes()
     stream = _stream(experiences, 10, per_class)
     built = time.perf_counter() - begun
@@ -41,12 +47,13 @@ def measure(settings: Settings) -> Figure:
     curve, window = watch.curve, max(1, experiences // 10)
     early, late = curve[window : 2 * window], curve[-window:]
     ratio, evaluation = (
-        median(p[key] for p in late) / median(p[key] for p in early) for key in ("learn", "evaluate")
+        median(p[key] for p in late) / median(p[key] for p in early)
+        for key in ("learn", "evaluate")
     )
     note = (
         f"{median(p['learn'] for p in late) * 1e3:.0f} ms an experience; a row of the matrix"
         f" {median(p['evaluate'] for p in late) * 1e3:.0f} ms ({evaluation:.1f}× the early ones);"
-        f" peak {before} MiB before, {curve[window]['peak']} early, {curve[-1]['peak']} at the end;"
+        f" {before} MiB before, peak {curve[window]['peak']} early, {curve[-1]['peak']} at the end;"
         f" stream built in {built:.0f} s"
     )
     shown = curve[:: max(1, experiences // 50)]
@@ -76,16 +83,14 @@ class _Watch:
 
 
 def _mebibytes() -> int:
-    return (_peak_process_bytes() or 0) // 2**20
+    return (peak_bytes() or 0) // 2**20
 
 
 def _stream(experiences: int, classes: int, samples: int) -> Stream:
     kind, _ = scenario_class("class-incremental")
     options = kind.Options.parse({"experiences": experiences}, "scenario")
     data = _data(experiences * classes, samples)
-    stream = make_stream(
-        kind, options, data, "class-incremental", Seeds.of(0), "cpu", None
-    )
+    stream = make_stream(kind, options, data, "class-incremental", Seeds.of(0), "cpu", None)
     assert isinstance(stream, Stream)
     return stream
 
