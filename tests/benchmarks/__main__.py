@@ -54,7 +54,7 @@ def main(names: tuple[str, ...], repeats: int, quick: bool, output: Path | None)
     machine["packages"]["avalanche-lib"] = version("avalanche-lib")
     machine |= {"cores": os.cpu_count(), "load_at_start": [round(value, 2) for value in load]}
     text = table.markdown(outcomes, machine, quick)
-    click.echo(text)
+    click.echo(text, nl=False)
     if output is not None:
         content = text if output.suffix == ".md" else table.document(outcomes, machine, quick)
         output.write_text(content, "utf-8")
