@@ -29,9 +29,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
         h = x.flatten(1)
-        for layer in self.layers[:-1]:
+        *hidden, last = self.layers  # a slice of a ModuleList would be a new module at every call
+        for layer in hidden:
             h = torch.relu(layer(h))
-        return self.layers[-1](h)  # type: ignore[no-any-return]
+        return last(h)  # type: ignore[no-any-return]
 
 
 class Conv4(nn.Module):
