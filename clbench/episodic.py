@@ -21,7 +21,8 @@ from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.episodes import Pool
 from clbench.errors import UsageError
-from clbench.gradient import GradientStrategy, LossTrace, Noise
+from clbench.gradient import GradientStrategy, Noise
+from clbench.loss_trace import LossTrace
 from clbench.meta_training import MetaTrainingParameters
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator

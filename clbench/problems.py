@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clbench.episode_sampler import Episodes
 from clbench.episodic import EpisodicStrategy
-from clbench.gradient import LossTrace
+from clbench.loss_trace import LossTrace
 from clbench.stream import StreamInfo
 
 

@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from clbench.errors import UsageError
-from clbench.gradient import Batch, GradientParameters, GradientStrategy, LossTrace
+from clbench.gradient import Batch, GradientParameters, GradientStrategy
+from clbench.loss_trace import LossTrace
 from clbench.memory import Memory
 from clbench.networks import MLP
 from clbench.parameters import NaturalInt, PositiveFloat, PositiveInt

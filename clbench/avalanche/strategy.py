@@ -20,7 +20,7 @@ from clbench.avalanche.experience import Classes, TheirExperience, their_experie
 from clbench.avalanche.randomness import Randomness
 from clbench.avalanche.recipe import Parts, Recipe
 from clbench.errors import ClbenchError, NonFiniteLossError, UsageError
-from clbench.gradient import LossTrace
+from clbench.loss_trace import LossTrace
 from clbench.strategy import Effort, Strategy
 from clbench.stream import Experience, StreamInfo, masked
 

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from clbench import scoring
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.evaluator import Outcome, run_stream
-from clbench.gradient import GradientParameters, GradientStrategy, LossTrace
+from clbench.gradient import GradientParameters, GradientStrategy
+from clbench.loss_trace import LossTrace
 from clbench.scoring import Row
 from clbench.stream import Stream
 from tests.toys import SCENARIOS, Spy, stream_of, toy_dataset
