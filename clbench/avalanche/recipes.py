@@ -221,6 +221,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "SynapticIntelligence": Recipe(
         quirks=(
+            "on a CPU it is Naive: the weights it keeps from before a step are views of those after it,"
+            " so the path, and with it every importance, is 0",
             "the path follows the gradient of loss and penalty together; importances are cut off at"
             " 0.001; the penalty is λ/2",
         )

@@ -279,3 +279,13 @@ def test_show_tells_arguments_and_quirks(capsys: pytest.CaptureFixture[str]) -> 
     assert "memory_size = 200  (integer > 0)" in shown
     assert "batch_size replayed samples" in shown
     assert "hidden = [64, 64]" in shown
+
+
+def test_on_a_cpu_their_si_has_no_importances() -> None:
+    """What `show` says of it; once this fails, Avalanche has mended it."""
+    stream = digits()
+    strategy = prepared("SynapticIntelligence", stream.info)
+    run(strategy, stream)
+    (plugin,) = (p for p in strategy.learner.plugins if hasattr(p, "syn_data"))  # type: ignore[attr-defined]
+    assert len(plugin.ewc_data[1]) > 0
+    assert not any(importance.data.any() for importance in plugin.ewc_data[1].values())
