@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -90,10 +91,10 @@ class Task:
     shift: Shift = field(default_factory=Shift)
     """What happens to the images."""
 
-    @property
+    @cached_property  # masks ask every experience so far for it, again and again
     def units(self) -> tuple[int, ...]:
         """Output units of this experience, sorted."""
-        return tuple(sorted({int(unit) for unit in self.unit_of_class if unit >= 0}))
+        return tuple(np.unique(self.unit_of_class[self.unit_of_class >= 0]).tolist())
 
 
 @dataclass(frozen=True)
