@@ -284,8 +284,8 @@ def test_show_tells_arguments_and_quirks(capsys: pytest.CaptureFixture[str]) -> 
 def test_on_a_cpu_their_si_has_no_importances() -> None:
     """What `show` says of it; once this fails, Avalanche has mended it."""
     stream = digits()
-    strategy = prepared("SynapticIntelligence", stream.info)
+    strategy = prepared("SynapticIntelligence", stream)
     run(strategy, stream)
-    (plugin,) = (p for p in strategy.learner.plugins if hasattr(p, "syn_data"))  # type: ignore[attr-defined]
+    (plugin,) = (p for p in strategy.learner.plugins if hasattr(p, "syn_data"))
     assert len(plugin.ewc_data[1]) > 0
     assert not any(importance.data.any() for importance in plugin.ewc_data[1].values())
