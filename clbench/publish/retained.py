@@ -95,7 +95,8 @@ def _ours(runs: Sequence[Run]) -> list[str]:
         return ["not run", NONE, NONE, NONE]
     cells = []
     for metric in METRICS:
-        mean, half = mean_interval([run.record["metrics"][metric] for run in runs])
+        values = [value for run in runs if (value := run.metric(metric)) is not None]
+        mean, half = mean_interval(values)
         cells.append(f"{100 * mean:.2f}" + ("" if half is None else f" ± {100 * half:.2f}"))
     seconds = fmean(run.record["budget"]["train_seconds"] for run in runs)
     return [*cells, str(len(runs)), f"{seconds:.0f}"]

@@ -51,7 +51,9 @@ def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixt
         ("reference/digits", ["class-incremental-digits"]),
         ("reference/mnist", ["class-incremental-mnist", "memory-mnist"]),
         ("reference/mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
-        ("table/digits", ["table-digits-online"]),
+        ("table/digits", ["table-digits-online", "table-digits-offline"]),
+        ("regularisers/digits", ["table-digits-avalanche"]),
+        ("reference/mnist-raw", ["mer-rotations"]),
     ],
 )
 def test_configurations_name_the_committed_results(
