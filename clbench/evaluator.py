@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clbench.base_split import base_of
 from clbench.blame import defined_at
+from clbench.counts import steps_of
 from clbench.errors import ClbenchError
 from clbench.scoring import BadStep, Row, fill_row, over_orders, score
 from clbench.strategy import Strategy
@@ -186,10 +187,10 @@ def _lessons(
     stream: Stream, strategy: Strategy, index: int
 ) -> Generator[Experience, float, tuple[float, list[BadStep]]]:
     """Yield an experience in the pieces in which it is delivered; return how long they took and their bad steps."""
-    begun, seconds = strategy.effort.steps, 0.0
+    begun, seconds = steps_of(strategy), 0.0
     bad_steps = []
     for experience in stream.deliver(index):
-        before = strategy.effort.steps - begun
+        before = steps_of(strategy) - begun
         seconds += yield experience
         step = strategy.first_bad_step()
         if step is not None:

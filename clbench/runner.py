@@ -174,11 +174,12 @@ class Run:
     def ended(self, error: BaseException | None = None, together: int = 1) -> Record:
         """Return the record, of a run that failed if there is an error; it may have run in step with others."""
         record: Record = {"status": "ok", "specification": self.specification}
+        spent, error = self._spent(error)
         if error is not None:
             record["status"] = "failed"
             record["error"] = _describe(error, len(self.outcome.matrix))
         record |= self._measured(error is None)
-        record["budget"] = budget(self._strategy, self.outcome, self.execution.device)
+        record["budget"] = spent
         record["provenance"] = provenance(
             self.execution.device, self.execution.threads, self._started, self._seconds(), together
         )
@@ -187,6 +188,14 @@ class Run:
         if self.meta_trained_by:
             record["provenance"]["meta_trained_by"] = self.meta_trained_by
         return record
+
+    def _spent(self, error: BaseException | None) -> tuple[dict[str, Any], BaseException | None]:
+        """Return what it cost and how it ended: a strategy that cannot say what it cost has failed."""
+        device = self.execution.device
+        try:
+            return budget(self._strategy, self.outcome, device), error
+        except (Exception, SystemExit) as caught:  # a plug-in's methods may fail in any way
+            return budget(None, self.outcome, device), error or caught
 
     def _run(
         self, stream: Stream | EpisodeStream, strategy: Strategy, progress: Progress | None

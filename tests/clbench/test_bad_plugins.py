@@ -82,6 +82,31 @@ class Array(Base):
         return torch.zeros(len(x), self.info.classes).numpy()
 
 
+class Text(Base):
+    def memory_bytes(self):  # Text
+        return "a lot"
+
+
+class OnDevice(Base):
+    def parameter_count(self):  # OnDevice
+        return torch.tensor(3)
+
+
+class Uncounted(Base):
+    def memory_bytes(self):
+        raise NotImplementedError  # Uncounted
+
+
+class NoSteps(Base):  # NoSteps
+    def learn(self, experience):
+        self.effort.steps = None
+
+
+class NoSamples(Base):  # NoSamples
+    def learn(self, experience):
+        self.effort.samples_seen = -1
+
+
 class Plain:  # Plain
     pass
 
@@ -157,6 +182,11 @@ FAILING = {
     "Elsewhere": "predict must return logits on cpu, where its images are, not on meta",
     "Whole": "predict must return floating-point logits, not torch.int64",
     "Array": "predict must return logits of shape [N, C] = (72, 10), not ndarray",
+    "Text": "what memory_bytes returns must be an int from 0 on, not 'a lot'",
+    "OnDevice": "what parameter_count returns must be an int from 0 on, not tensor(3)",
+    "Uncounted": "NotImplementedError",
+    "NoSteps": "effort.steps must be an int from 0 on, not None",
+    "NoSamples": "effort.samples_seen must be an int from 0 on, not -1",
 }
 
 
