@@ -15,7 +15,7 @@ import torch
 from clbench import anytime, metrics
 from clbench.blame import raised
 from clbench.budget import budget, start_counting
-from clbench.checkpoint import Checkpoint
+from clbench.checkpoint import Checkpoint, storing
 from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
@@ -230,15 +230,19 @@ class Run:
                 self.meta_trained_by, self.curve_settings = found["by"], found["asked"]
                 return
             meta_train(stream, strategy, self.outcome, progress, lambda: self._save(strategy))
-            claim.keep(self.specification, self._state(strategy))
+            state = self._state(strategy)
+            with storing(strategy.state_dict):
+                claim.keep(self.specification, state)
 
     def _save(self, strategy: Strategy) -> None:
         """Write a checkpoint; where that fails the run goes on without, and says so once."""
         nothing_yet = not self.outcome.matrix[1:] and self.outcome.training is None
         if self.checkpoint is None or nothing_yet or not strategy.resumable:
             return
+        state = self._state(strategy)
         try:
-            self.checkpoint.save(self.specification, self._state(strategy))
+            with storing(strategy.state_dict):
+                self.checkpoint.save(self.specification, state)
         except ResultsError as error:
             _log.warning("no checkpoints from here on: %s", error)
             self.checkpoint = None

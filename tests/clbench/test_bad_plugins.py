@@ -17,7 +17,7 @@ RUN = ["run", "--scenario", "class-incremental", "-q"]
 BAD = '''
 """Plug-ins that are wrong; the comments say which line is to be blamed for what."""
 import torch
-from clbench import DatasetReader, Scenario, Strategy
+from clbench import DatasetReader, GradientStrategy, Parameters, Scenario, Strategy
 
 
 class Base(Strategy):
@@ -107,6 +107,39 @@ class NoSamples(Base):  # NoSamples
         self.effort.samples_seen = -1
 
 
+class NoLoss(GradientStrategy):
+    def loss(self, network, batch):  # NoLoss
+        network(batch.x)
+
+
+class EachLoss(GradientStrategy):
+    def loss(self, network, batch):  # EachLoss
+        return network(batch.x).logsumexp(1)
+
+
+class ConstantLoss(GradientStrategy):
+    def loss(self, network, batch):  # ConstantLoss
+        return torch.tensor(1.0)
+
+
+class NumberLoss(GradientStrategy):
+    def loss(self, network, batch):  # NumberLoss
+        return 1.0
+
+
+class InBackward(GradientStrategy):
+    def loss(self, network, batch):
+        return network(batch.x).sum()
+
+    def penalise(self):
+        return 1 / 0  # InBackward
+
+
+class KeepsFunction(Base):
+    def state_dict(self):  # KeepsFunction
+        return {"rule": lambda x: x}
+
+
 class Plain:  # Plain
     pass
 
@@ -119,6 +152,39 @@ class WrongParameters(Base):  # WrongParameters
 class InInit(Base):
     def __init__(self, parameters):
         raise ValueError("no such thing")  # InInit
+
+
+class Bare(Base):
+    def __init__(self):  # Bare
+        super().__init__(None)
+
+
+class Forgetful(Base):
+    def __init__(self, parameters):  # Forgetful
+        self.parameters = parameters
+
+
+class AfterInit(Base):
+    class Parameters(Parameters):
+        def model_post_init(self, context):
+            raise RuntimeError("no luck")  # AfterInit
+
+
+class NoFields(GradientStrategy):  # NoFields
+    Parameters = Parameters
+
+
+class OddReason(Base):
+    def skip_reason(self, info):  # OddReason
+        return False
+
+
+class BareScenario(Scenario):
+    def __init__(self, size):  # BareScenario
+        pass
+
+    def plan(self, labels, options, seed):
+        return None
 
 
 class InPlan(Scenario):
@@ -182,6 +248,12 @@ FAILING = {
     "Elsewhere": "predict must return logits on cpu, where its images are, not on meta",
     "Whole": "predict must return floating-point logits, not torch.int64",
     "Array": "predict must return logits of shape [N, C] = (72, 10), not ndarray",
+    "NoLoss": "loss must return a scalar tensor that depends on the network, not NoneType",
+    "EachLoss": "loss must return a scalar tensor that depends on the network, not one of shape (32,)",
+    "ConstantLoss": "loss must return a scalar tensor that depends on the network, not one without",
+    "NumberLoss": "loss must return a scalar tensor that depends on the network, not float",
+    "InBackward": "ZeroDivisionError: division by zero",
+    "KeepsFunction": "state_dict must return tensors and plain values: ",
     "Text": "what memory_bytes returns must be an int from 0 on, not 'a lot'",
     "OnDevice": "what parameter_count returns must be an int from 0 on, not tensor(3)",
     "Uncounted": "NotImplementedError",
@@ -212,6 +284,12 @@ def test_a_run_that_fails_says_where_and_the_others_go_on(
         ("--strategy", "Plain", "strategy 'bad.py:Plain' is not a subclass of clbench.Strategy"),
         ("--strategy", "WrongParameters", "must be a subclass of clbench.parameters.Parameters"),
         ("--strategy", "InInit", "strategy 'bad.py:InInit' raised ValueError: no such thing"),
+        ("--strategy", "Bare", "strategy 'bad.py:Bare': __init__ must take (self, parameters)"),
+        ("--strategy", "Forgetful", "__init__ must call super().__init__(parameters)"),
+        ("--strategy", "AfterInit", "strategy 'bad.py:AfterInit' raised RuntimeError: no luck"),
+        ("--strategy", "NoFields", "must subclass clbench.GradientParameters; these lack network,"),
+        ("--strategy", "OddReason", "skip_reason must return a str that says why, or None, not F"),
+        ("--scenario", "BareScenario", "__init__ must take (self) "),
         ("--scenario", "Plain", "scenario 'bad.py:Plain' is not a subclass of clbench.Scenario"),
         ("--scenario", "InPlan", "its plan raised IndexError: list index out of range"),
         ("--scenario", "NoPlan", "plan must return a clbench.Plan, not NoneType"),
