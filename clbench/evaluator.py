@@ -132,7 +132,7 @@ def course(
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; found at the end of its experience.
-        ClbenchError: Predictions are NaN.
+        ClbenchError: Predictions are NaN or infinite.
     """
     progress = progress or Silent()
     clock = Clock(stream.info.device)
@@ -257,7 +257,9 @@ class _Watch:
         counts, *rows = torch.stack([torch.cat([of, of[:1]]), *points]).tolist()
         if any(row[-1] for row in rows):
             where = defined_at(self._strategy.predict)
-            raise ClbenchError(f"predictions became NaN in experience {self._learnt - 1}{where}")
+            raise ClbenchError(
+                f"predictions became NaN or infinite in experience {self._learnt - 1}{where}"
+            )
         return [
             {
                 "experience": self._learnt,
@@ -270,4 +272,5 @@ class _Watch:
     @torch.no_grad()
     def _evaluate(self) -> None:
         step = self._strategy.effort.steps - self._begun
-        self._points[step] = score(self._stream, self._strategy, self._test, self._masks)
+        before = self._learnt - 1  # what is being learnt is not learnt yet
+        self._points[step] = score(self._stream, self._strategy, self._test, self._masks, before)

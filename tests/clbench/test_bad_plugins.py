@@ -67,6 +67,16 @@ class Nan(Base):
         return torch.full((len(x), self.info.classes), torch.nan)
 
 
+class Infinite(Base):
+    def predict(self, x, task):  # Infinite
+        return torch.full((len(x), self.info.classes), torch.inf)
+
+
+class Nothing(Base):
+    def predict(self, x, task):  # Nothing
+        return torch.full((len(x), self.info.classes), -torch.inf)
+
+
 class Elsewhere(Base):
     def predict(self, x, task):  # Elsewhere
         return torch.zeros(len(x), self.info.classes, device="meta")
@@ -244,7 +254,9 @@ FAILING = {
     "InPredict": "ZeroDivisionError: division by zero",
     "Leaves": "SystemExit: 0",
     "Shape": "predict must return logits of shape [N, C] = (72, 10), not (3,)",
-    "Nan": "predictions became NaN",
+    "Nan": "predictions became NaN or infinite after 1 experience ",
+    "Infinite": "predictions became NaN or infinite after 1 experience ",
+    "Nothing": "predictions became NaN or infinite after 1 experience ",
     "Elsewhere": "predict must return logits on cpu, where its images are, not on meta",
     "Whole": "predict must return floating-point logits, not torch.int64",
     "Array": "predict must return logits of shape [N, C] = (72, 10), not ndarray",
