@@ -277,7 +277,7 @@ def test_a_mapping_under_the_own_name_of_a_class(run: Run) -> None:
     for name in ("Mine", "mine.py:Mine"):
         planned = run(["mine.py:Mine", "finetune"], hyper_parameters={name: FAST}, dry_run=True)
         assert list(planned.frame["hyper_parameters.epochs"]) == [1, 10]
-    with pytest.raises(UsageError, match="unknown strategy 'Yours'. Allowed: mine.py:Mine.$"):
+    with pytest.raises(UsageError, match=r"unknown strategy 'Yours'\. Allowed: mine\.py:Mine\.$"):
         run(["mine.py:Mine", "mine.py:Mine"], hyper_parameters={"Yours": FAST})
     Path("other.py").write_text(METHOD.format(factor=2), "utf-8")
     with pytest.raises(UsageError, match="unknown strategy 'Mine'"):

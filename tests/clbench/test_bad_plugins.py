@@ -325,6 +325,34 @@ def test_what_is_found_before_a_run_exits_2(
 
 
 @pytest.mark.parametrize(
+    ("source", "name", "sentence"),
+    [
+        ("class Mine(Strategy):\n    pass\n", "Min", "Did you mean 'Mine'? Allowed: Mine."),
+        ("", "Mine", "unknown object in my.py 'Mine'. Allowed: (none)."),
+        ("", "", "'my.py:' names a file alone; write my.py:CLASS"),
+        (
+            "class Mine(GradientStrategy):\n    class Parameters(GradientParameters):\n"
+            "        @model_validator(mode='after')\n        def agree(self):\n"
+            "            raise ValueError('lr and epochs disagree')\n",
+            "Mine",
+            "strategy 'my.py:Mine': lr and epochs disagree.",
+        ),
+    ],
+)
+def test_what_a_file_does_not_hold_or_its_parameters_refuse(
+    source: str, name: str, sentence: str, bad: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imports = "from clbench import GradientParameters, GradientStrategy, Strategy, register\n"
+    imports += "from pydantic import model_validator\n"
+    bad.with_name("my.py").write_text(imports + source, "utf-8")
+    assert main([*RUN, "--strategy", f"my.py:{name}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert said.endswith(f"{sentence}\n")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ["show", "strategy", "bad.py:Plain"],
