@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,14 @@ _plugins: set[Path] = set()
 def is_plugin_file(path: Path) -> None:
     """Note that a file is a plug-in's."""
     _plugins.add(path.resolve())
+
+
+def is_users(thing: object) -> None:
+    """Note that the file of a class or of a learner is a plug-in's, unless it is clbench's own; a script's, too."""
+    kind = thing if isinstance(thing, type) else type(thing)
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file and kind.__module__.partition(".")[0] not in ("builtins", "clbench"):
+        is_plugin_file(Path(file))
 
 
 def is_plugin_module(name: str) -> None:

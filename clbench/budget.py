@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+<<<<<<< HEAD
 from pathlib import Path
+=======
+from collections.abc import Callable
+>>>>>>> 9886280f123531a2ce6a1b613fd1a26a747ce648
 from typing import Any
 
 import torch
 
+from clbench.counts import natural, steps_of
 from clbench.evaluator import Outcome
 from clbench.strategy import Strategy
 
@@ -17,6 +22,9 @@ def budget(strategy: Strategy | None, outcome: Outcome, device: str) -> dict[str
 
     ``peak_process_bytes`` is the most the process has held so far, earlier runs of the same process included (None on
     a system that does not tell); ``peak_device_bytes`` is CUDA's peak since the run began, None on other devices.
+
+    Raises:
+        ClbenchError: What the strategy says of itself is no whole number from 0 on.
     """
     spent: dict[str, Any] = {
         "train_seconds": round(outcome.train_seconds, 4),
@@ -29,16 +37,21 @@ def budget(strategy: Strategy | None, outcome: Outcome, device: str) -> dict[str
         "parameters": 0,
     }
     if strategy is not None and outcome.matrix:
-        spent["steps"] = strategy.effort.steps
-        spent["samples_seen"] = strategy.effort.samples_seen
+        seen = strategy.effort.samples_seen
+        spent["steps"] = steps_of(strategy)
+        spent["samples_seen"] = natural(seen, "effort.samples_seen", type(strategy))
         spent["memory_examples"] = len(strategy.memory) if strategy.memory is not None else 0
-        spent["memory_bytes"] = strategy.memory_bytes()
-        spent["working_bytes"] = strategy.working_bytes()
-        spent["parameters"] = strategy.parameter_count()
+        spent["memory_bytes"] = _told(strategy.memory_bytes)
+        spent["working_bytes"] = _told(strategy.working_bytes)
+        spent["parameters"] = _told(strategy.parameter_count)
     spent["peak_process_bytes"] = _peak_process_bytes()
     cuda = torch.device(device).type == "cuda"
     spent["peak_device_bytes"] = torch.cuda.max_memory_allocated(device) if cuda else None
     return spent
+
+
+def _told(method: Callable[[], Any]) -> int:
+    return natural(method(), f"what {method.__name__} returns", method)
 
 
 def start_counting(device: str) -> None:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clbench.errors import ResultsError
+from clbench.blame import defined_at
+from clbench.errors import ClbenchError, ResultsError
 from clbench.results import written_whole
 from clbench.specification import Specification, canonical
+
+
+@contextmanager
+def storing(method: Callable[[], Any]) -> Iterator[None]:
+    """Let what cannot be stored of a strategy's state be said in words of the strategy.
+
+    Raises:
+        ClbenchError: ``method``, its `state_dict`, returned something else than tensors and plain values.
+    """
+    try:
+        yield
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ClbenchError(
+            f"{method.__name__} must return tensors and plain values: {error}{defined_at(method)}"
+        ) from error
 
 
 @dataclass(frozen=True)

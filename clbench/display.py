@@ -52,15 +52,13 @@ class Display:
         if self._terminal:
             self._bars[number].set_postfix_str(words)
         elif self._verbose or len(self._cells) == 1:
-            seconds = time.perf_counter() - self._begun.get(number, time.perf_counter())
-            self.say(f"{self._title(number)}: {words} ({seconds:.0f} s)")
+            self.say(f"{self._title(number)}: {words}{self._since(number, 0)}")
 
     def ended(self, number: int, cell: Cell) -> None:
         """Replace the bar by a line that says how the run ended."""
         if number in self._bars:
             self._bars.pop(number).close()
-        seconds = time.perf_counter() - self._begun.get(number, time.perf_counter())
-        self.say(f"{self._title(number)}: {_ending(cell)} ({seconds:.1f} s)")
+        self.say(f"{self._title(number)}: {_ending(cell)}{self._since(number, 1)}")
         if self._verbose and cell.record and cell.status == "failed":
             self.say(cell.record["error"]["traceback"])
 
@@ -75,6 +73,11 @@ class Display:
         """Take the bars away."""
         for bar in self._bars.values():
             bar.close()
+
+    def _since(self, number: int, digits: int) -> str:
+        """Return how long ago a run began; nothing of one that began with another, as a stack's do."""
+        begun = self._begun.get(number)
+        return "" if begun is None else f" ({time.perf_counter() - begun:.{digits}f} s)"
 
     def _title(self, number: int) -> str:
         spec = self._cells[number].specification

@@ -46,7 +46,7 @@ class NonFiniteLossError(ClbenchError):
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
     """Return the sentence for an unknown name, with a did-you-mean and the allowed names."""
-    names = sorted(allowed)
+    names = sorted(set(allowed))
     by_lower = {allowed_name.lower(): allowed_name for allowed_name in names}
     close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -13,6 +13,8 @@ import torch
 
 from clbench import metrics
 from clbench.api import DatasetLike, ScenarioLike, StrategyLike, plain, refresh
+from clbench.blame import is_users
+from clbench.contract import reason_against
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
@@ -119,7 +121,7 @@ def evaluate(
     try:
         with global_state_of_a_run(stream.info.seeds.train):
             learner = _learner(strategy, hyper_parameters)
-            reason = learner.skip_reason(stream.info)
+            reason = reason_against(learner, stream.info)
             if reason is not None:
                 raise UsageError(f"{type(learner).__name__} cannot learn this stream: {reason}")
             learner.check(stream.info)
@@ -146,6 +148,7 @@ def _learnt(stream: Stream | EpisodeStream, learner: Strategy) -> Outcome:
 def _learner(
     strategy: StrategyLike | Strategy, hyper_parameters: Mapping[str, Any] | None
 ) -> Strategy:
+    is_users(strategy)
     if isinstance(strategy, Strategy):
         if hyper_parameters is not None:
             raise UsageError("hyper_parameters are of a name or a class; a learner has its own")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clbench.base_split import base_of
 from clbench.blame import defined_at
+from clbench.counts import steps_of
 from clbench.errors import ClbenchError
 from clbench.scoring import BadStep, Row, fill_row, over_orders, score
 from clbench.strategy import Strategy
@@ -131,7 +132,7 @@ def course(
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; found at the end of its experience.
-        ClbenchError: Predictions are NaN.
+        ClbenchError: Predictions are NaN or infinite.
     """
     progress = progress or Silent()
     clock = Clock(stream.info.device)
@@ -186,10 +187,10 @@ def _lessons(
     stream: Stream, strategy: Strategy, index: int
 ) -> Generator[Experience, float, tuple[float, list[BadStep]]]:
     """Yield an experience in the pieces in which it is delivered; return how long they took and their bad steps."""
-    begun, seconds = strategy.effort.steps, 0.0
+    begun, seconds = steps_of(strategy), 0.0
     bad_steps = []
     for experience in stream.deliver(index):
-        before = strategy.effort.steps - begun
+        before = steps_of(strategy) - begun
         seconds += yield experience
         step = strategy.first_bad_step()
         if step is not None:
@@ -256,7 +257,9 @@ class _Watch:
         counts, *rows = torch.stack([torch.cat([of, of[:1]]), *points]).tolist()
         if any(row[-1] for row in rows):
             where = defined_at(self._strategy.predict)
-            raise ClbenchError(f"predictions became NaN in experience {self._learnt - 1}{where}")
+            raise ClbenchError(
+                f"predictions became NaN or infinite in experience {self._learnt - 1}{where}"
+            )
         return [
             {
                 "experience": self._learnt,
@@ -269,4 +272,5 @@ class _Watch:
     @torch.no_grad()
     def _evaluate(self) -> None:
         step = self._strategy.effort.steps - self._begun
-        self._points[step] = score(self._stream, self._strategy, self._test, self._masks)
+        before = self._learnt - 1  # what is being learnt is not learnt yet
+        self._points[step] = score(self._stream, self._strategy, self._test, self._masks, before)

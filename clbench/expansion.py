@@ -140,12 +140,20 @@ class _Axis:
         pairs += self._pairs(varied, owners)
         return share_out(pairs, {owner: self._keys[owner] for owner in owners})
 
+    def _named(self, name: str, owners: Sequence[str]) -> str:
+        """Return the owner of a name, or of the class's own name in ``FILE.py:CLASS``, where that is one's alone."""
+        if name in owners:
+            return name
+        found = {owner for owner in owners if owner.rpartition(":")[2] == name}
+        if len(found) != 1:
+            raise UsageError(unknown(self._kind, name, owners))
+        return found.pop()
+
     def _pairs(self, table: Table, owners: Sequence[str]) -> list[tuple[str, Any]]:
         """Return plain keys, then those in the table of one owner as ``owner.key``."""
         pairs = [(key, value) for key, value in table.items() if not isinstance(value, dict)]
         for owner, own in table.items():
             if isinstance(own, dict):
-                if owner not in owners:
-                    raise UsageError(unknown(self._kind, owner, owners))
-                pairs += [(f"{owner}.{key}", value) for key, value in own.items()]
+                named = self._named(owner, owners)
+                pairs += [(f"{named}.{key}", value) for key, value in own.items()]
         return pairs

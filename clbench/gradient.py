@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.backward import backward
 from clbench.base_split import Base
 from clbench.loss_trace import LossTrace
 from clbench.memory import Memory
@@ -224,7 +225,7 @@ class GradientStrategy(Strategy):
     def step(self, batch: Any) -> None:
         """Take one optimiser step."""
         loss = self.loss(self.network, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss, self.loss)
         penalty = self.penalise()
         self.before_step()
         self.optimizer.step()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
+from clbench.blame import blamed
 from clbench.errors import UsageError, unknown
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -46,14 +47,19 @@ class Parameters(BaseModel):
             UsageError: Names every wrong field and what is allowed.
         """
         values = {key: cls._none(key, value) for key, value in values.items()}
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            by_field: dict[str, list[ErrorDetails]] = {}
-            for detail in error.errors():
-                by_field.setdefault(str(detail["loc"][0]), []).append(detail)
-            sentences = [cls._sentence(*item) for item in by_field.items()]
-            raise UsageError(f"{owner}: " + " ".join(sentences)) from None
+        with blamed(owner):
+            try:
+                return cls.model_validate(values)
+            except ValidationError as error:
+                raise UsageError(f"{owner}: {cls._sentences(error)}") from None
+
+    @classmethod
+    def _sentences(cls, error: ValidationError) -> str:
+        by_field: dict[str, list[ErrorDetails]] = {}
+        for detail in error.errors():
+            # A validator of all fields at once names none.
+            by_field.setdefault(str(detail["loc"][0]) if detail["loc"] else "", []).append(detail)
+        return " ".join(cls._sentence(*item) for item in by_field.items())
 
     @classmethod
     def _none(cls, key: str, value: Any) -> Any:
@@ -77,8 +83,8 @@ class Parameters(BaseModel):
             return unknown(cls.noun, field, cls.model_fields)
         messages = [detail["msg"].removeprefix("Value error, ") for detail in details]
         wanted = [_wanted(message) for message in messages]
-        if not all(wanted):  # as "Field required" or a validator's own words
-            return f"{field}: {'; '.join(messages)}."
+        if not field or not all(wanted):  # as "Field required" or a validator's own words
+            return (f"{field}: " if field else "") + f"{'; '.join(messages)}."
         listed = " or ".join(dict.fromkeys(wanted)).replace(" or be ", " or ")
         hint = cls.list_hint if all(map(_refuses_list, details)) else ""
         return f"{field} must {listed}, not {details[0]['input']!r}{hint}."

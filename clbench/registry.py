@@ -194,9 +194,11 @@ def object_in_file(name: str) -> Resolved:
         UsageError: There is no such file or object, or the file fails to import.
     """
     head, _, rest = name.rpartition(":")
+    if not rest:
+        raise UsageError(f"{name!r} names a file alone; write {name}CLASS")
     module = load_file(Path(head))
     if not hasattr(module, rest):
-        raise UsageError(unknown(f"object in {head}", rest, _public(module)))
+        raise UsageError(unknown(f"object in {head}", rest, _classes_of(module)))
     return Resolved(name, getattr(module, rest), None, _hash_source(module))
 
 
@@ -278,6 +280,7 @@ def load_file(path: Path) -> ModuleType:
     running = sys.modules["__main__"]
     if path == file_of(running):
         _sources.setdefault(running.__name__, _hash_source(running))
+        is_plugin_file(path)
         return running
     name = f"clbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -328,5 +331,11 @@ def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _public(module: ModuleType) -> list[str]:
-    return [name for name in vars(module) if not name.startswith("_")]
+def _classes_of(module: ModuleType) -> list[str]:
+    """Return the public classes that a file defines, not those it imports."""
+    classes = ((name, found) for name, found in vars(module).items() if isinstance(found, type))
+    return [
+        name
+        for name, found in classes
+        if not name.startswith("_") and found.__module__ == module.__name__
+    ]

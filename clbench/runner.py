@@ -15,7 +15,7 @@ import torch
 from clbench import anytime, metrics
 from clbench.blame import raised
 from clbench.budget import budget, start_counting
-from clbench.checkpoint import Checkpoint
+from clbench.checkpoint import Checkpoint, storing
 from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
@@ -174,11 +174,12 @@ class Run:
     def ended(self, error: BaseException | None = None, together: int = 1) -> Record:
         """Return the record, of a run that failed if there is an error; it may have run in step with others."""
         record: Record = {"status": "ok", "specification": self.specification}
+        spent, error = self._spent(error)
         if error is not None:
             record["status"] = "failed"
             record["error"] = _describe(error, len(self.outcome.matrix))
         record |= self._measured(error is None)
-        record["budget"] = budget(self._strategy, self.outcome, self.execution.device)
+        record["budget"] = spent
         record["provenance"] = provenance(
             self.execution.device, self.execution.threads, self._started, self._seconds(), together
         )
@@ -187,6 +188,14 @@ class Run:
         if self.meta_trained_by:
             record["provenance"]["meta_trained_by"] = self.meta_trained_by
         return record
+
+    def _spent(self, error: BaseException | None) -> tuple[dict[str, Any], BaseException | None]:
+        """Return what it cost and how it ended: a strategy that cannot say what it cost has failed."""
+        device = self.execution.device
+        try:
+            return budget(self._strategy, self.outcome, device), error
+        except (Exception, SystemExit) as caught:  # a plug-in's methods may fail in any way
+            return budget(None, self.outcome, device), error or caught
 
     def _run(
         self, stream: Stream | EpisodeStream, strategy: Strategy, progress: Progress | None
@@ -221,15 +230,19 @@ class Run:
                 self.meta_trained_by, self.curve_settings = found["by"], found["asked"]
                 return
             meta_train(stream, strategy, self.outcome, progress, lambda: self._save(strategy))
-            claim.keep(self.specification, self._state(strategy))
+            state = self._state(strategy)
+            with storing(strategy.state_dict):
+                claim.keep(self.specification, state)
 
     def _save(self, strategy: Strategy) -> None:
         """Write a checkpoint; where that fails the run goes on without, and says so once."""
         nothing_yet = not self.outcome.matrix[1:] and self.outcome.training is None
         if self.checkpoint is None or nothing_yet or not strategy.resumable:
             return
+        state = self._state(strategy)
         try:
-            self.checkpoint.save(self.specification, self._state(strategy))
+            with storing(strategy.state_dict):
+                self.checkpoint.save(self.specification, state)
         except ResultsError as error:
             _log.warning("no checkpoints from here on: %s", error)
             self.checkpoint = None

@@ -12,6 +12,7 @@ from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.logits import check_logits
 from clbench.strategy import Strategy
 from clbench.stream import Stream, TestSet, masked
+from clbench.words import counted
 
 CHUNK = 2048
 """Test samples per call of `predict`."""
@@ -22,9 +23,19 @@ BadStep = tuple[int, Tensor]
 
 
 def score(
-    stream: Stream, strategy: Strategy, test: TestSet, masks: Tensor
+    stream: Stream, strategy: Strategy, test: TestSet, masks: Tensor, learnt: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the number of hits of each task [T], and [1] whether predictions were NaN; both on the device."""
+    """Return the number of hits of each task [T], and [1] whether predictions were broken; both on the device.
+
+    Broken are NaN and +∞, and −∞ for every unit where the task has been learnt.
+
+    Args:
+        stream: Of the test set.
+        strategy: Who answers.
+        test: What it is asked.
+        masks: [T, C] bool: the units that compete on each task's test set.
+        learnt: Tasks that have been learnt.
+    """
     device = stream.info.device
     correct = torch.zeros(len(stream), dtype=torch.int64, device=device)
     broken = torch.zeros(1, dtype=torch.int64, device=device)
@@ -39,7 +50,9 @@ def score(
         finite = logits.clamp_min(torch.finfo(logits.dtype).min)
         hit = masked(finite, masks[task]).argmax(1) == test.y[part]
         correct.index_add_(0, task, hit.long())
-        broken += logits.isnan().any()
+        top = logits.amax(1)  # NaN where there is one
+        knows_nothing = (top == -torch.inf) & (task < learnt)
+        broken += (~(top < torch.inf) | knows_nothing).any()
     return correct, broken
 
 
@@ -49,16 +62,17 @@ def fill_row(stream: Stream, strategy: Strategy, learnt: int, bad_steps: list[Ba
     tasks = len(stream)
     defined = stream.defined_tasks(learnt)
     test = stream.test_set(defined)
-    correct, broken = score(stream, strategy, test, stream.test_masks(learnt))
+    correct, broken = score(stream, strategy, test, stream.test_masks(learnt), learnt)
     flags = [step.view(1) for _, step in bad_steps]
     numbers = torch.cat([correct, broken, *flags]).tolist()  # the one synchronisation
-    hits, (nan, *bad) = numbers[:tasks], numbers[tasks:]
+    hits, (useless, *bad) = numbers[:tasks], numbers[tasks:]
     for (before, _), step in zip(bad_steps, bad, strict=True):
         if step >= 0:
             raise NonFiniteLossError(learnt - 1 if learnt else None, before + step)
-    if nan:
+    if useless:
         raise ClbenchError(
-            f"predictions became NaN after {learnt} experiences{defined_at(strategy.predict)}"
+            f"predictions became NaN or infinite after {counted(learnt, 'experience')}"
+            f"{defined_at(strategy.predict)}"
         )
     counts = stream.test_counts
     return [hits[j] / counts[j] if j < defined else None for j in range(tasks)]

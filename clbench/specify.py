@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from clbench.blame import blamed, defined_at
+from clbench.blame import blamed
+from clbench.contract import check_made_of, check_strategy, make, reason_against
 from clbench.dataset import Dataset, data_folder
 from clbench.dataset import load as load_dataset
 from clbench.episode_plan import EpisodeScenario, plan_episodes
@@ -38,18 +39,12 @@ def strategy_class(name: str) -> tuple[type[Strategy], Resolved]:
     """Return the strategy a name stands for.
 
     Raises:
-        UsageError: There is none, or it is not a `Strategy`.
+        UsageError: There is none, or its class cannot work.
     """
     found = resolve("strategies", name)
     if isinstance(found.target, type) and issubclass(found.target, Prefix):
         raise UsageError(f"strategy {name!r} needs {found.target.wants} behind a colon")
-    check_class(found, "strategy", (Strategy,))
-    check_parameters(found, "strategy", "Parameters", Parameters)
-    if found.target.meta_trained and found.target.answer is Strategy.answer:
-        raise UsageError(
-            f"strategy {name!r} is meta-trained but does not define answer{defined_at(found.target)}"
-        )
-    return found.target, found
+    return check_strategy(found), found
 
 
 def scenario_class(name: str) -> tuple[type[Scenario] | type[EpisodeScenario], Resolved]:
@@ -62,6 +57,7 @@ def scenario_class(name: str) -> tuple[type[Scenario] | type[EpisodeScenario], R
     check_class(found, "scenario", (Scenario, EpisodeScenario))
     own = ScenarioOptions if issubclass(found.target, Scenario) else Parameters
     check_parameters(found, "scenario", "Options", own)
+    check_made_of(found, "scenario")
     return found.target, found
 
 
@@ -106,7 +102,7 @@ def specify(
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
     with blamed(f"strategy {strategy!r}"):
-        candidate = learner(hyper)
+        candidate = make(learner, hyper)
     _refuse_idle(hyper, hyper_parameters or {}, stream, f"strategy {strategy!r}")
     if isinstance(stream, EpisodeStream) and learner.meta_trained:
         with about(f"strategy {strategy!r}, training episodes"):
@@ -121,7 +117,7 @@ def specify(
         "protocol": _protocol(stream, candidate, seeds, anytime),
     }
     with blamed(f"strategy {strategy!r}"):
-        reason = candidate.skip_reason(stream.info)
+        reason = reason_against(candidate, stream.info)
         if reason is None:
             candidate.check(stream.info)
     return specification, reason

@@ -38,34 +38,45 @@ class Normalise:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a strategy may know of a stream before it begins."""
+    """What a strategy may know of a stream before it begins.
+
+    Attributes:
+        scenario: Its name.
+        classes: C, the number of output units: one per class of the whole stream.
+        shape: Channels, height and width of an image, (c, H, W).
+        dtype: Of stored images: uint8, or a float.
+        experiences: T; None when boundaries are hidden.
+        tells_task: Whether the task id is given, to `learn` and to `predict`.
+        shares_labels: Whether all tasks have the same classes (domains).
+        boundaries: Whether it is told where an experience begins.
+        online: Whether each sample may be learnt from once only, in the stream's order.
+        batch_size: Samples in a batch of an online stream.
+        normalise: Turns stored images into float32 with zero mean and unit variance.
+        seeds: The run's named seeds: ``order``, ``init``, ``train`` and ``memory``.
+        device: Where all tensors of the stream lie.
+        shots: K, support samples of each class in an episode; None where there are no episodes.
+        in_sequence: Whether an episode is a sequence, each sample to be named before its label is told.
+        base_classes: Classes of the base split, which are none of the C; 0 where there is none.
+        problem: Which of several problems of episodes this is about, where a stream's experiences are such.
+    """
 
     scenario: str
     classes: int
-    """C, the number of output units: one per class of the whole stream."""
     shape: tuple[int, int, int]
-    """Channels, height and width of an image."""
     dtype: torch.dtype
-    """Of stored images."""
     experiences: int | None
-    """T; None when boundaries are hidden."""
     tells_task: bool
     shares_labels: bool
     boundaries: bool
     online: bool
     batch_size: int
-    """Of an online stream."""
     normalise: Normalise
     seeds: Seeds
     device: torch.device
     shots: int | None = None
-    """K, support samples of each class in an episode; None where there are no episodes."""
     in_sequence: bool = False
-    """Whether an episode is a sequence, each sample to be named before its label is told."""
     base_classes: int = 0
-    """Classes of the base split, which are none of the C; 0 where there is none."""
     problem: int = 0
-    """Which of several problems of episodes this is about, where a stream's experiences are such."""
 
     @property
     def several_problems(self) -> bool:
@@ -86,22 +97,25 @@ class StreamInfo:
 
 @dataclass(frozen=True)
 class Experience:
-    """The training data of one experience (or of a few samples of it, where boundaries are hidden)."""
+    """The training data of one experience (or of a few samples of it, where boundaries are hidden).
+
+    Attributes:
+        index: Position in the stream, from 0; None when boundaries are hidden.
+        task: The task id, where the scenario tells it, else None.
+        x: [N, c, H, W] images at stored dtype, in a seeded order; ``info.normalise(x)`` makes them float.
+        y: [N] int64, output units 0…C−1.
+        mask: [C] bool: the units that take part in a training loss.
+        group: [N] int64: what a balanced memory gives equal shares to, unit + C · (task or domain index).
+        priority: [N] uniform numbers by the memory seed: strategies that keep the same policy keep the same samples.
+    """
 
     index: int | None
-    """Position in the stream; None when boundaries are hidden."""
     task: int | None
-    """The task id, where the scenario tells it."""
     x: Tensor
-    """[N, C, H, W] at stored dtype, in a seeded order."""
     y: Tensor
-    """[N] int64, output units."""
     mask: Tensor
-    """[C] bool: the units that take part in a training loss."""
     group: Tensor
-    """[N] int64: what a balanced memory gives equal shares to, unit + C · (task or domain index)."""
     priority: Tensor
-    """[N] uniform numbers by the memory seed: strategies that keep the same policy keep the same samples."""
 
     def __len__(self) -> int:
         return len(self.y)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -18,6 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from clbench.backward import backward, not_a_loss
+from clbench.blame import defined_at
+from clbench.errors import ClbenchError
 from clbench.gradient import GradientStrategy
 from clbench.strategy import Strategy
 from clbench.stream import Experience
@@ -122,7 +126,9 @@ class Stack:
         """Take a step of some of the learners at once, as `GradientStrategy.step` is one learner's."""
         learners = [self._learners[index] for index in batches]
         losses = self._losses(batches)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        if losses.ndim != 1:
+            raise not_a_loss(losses[0], learners[0].loss)
+        backward(losses.sum(), learners[0].loss)
         for parameter, gradient in self._of(batches):
             parameter.grad = gradient
         penalties = [learner.penalise() for learner in learners]
@@ -150,7 +156,8 @@ class Stack:
 
             return leader.loss(network, replace(sample, **tensors))
 
-        losses: Tensor = vmap(loss)(weights, _stacked(list(batches.values())))
+        with _stackable(leader):
+            losses: Tensor = vmap(loss)(weights, _stacked(list(batches.values())))
         return losses
 
     def _of(self, chosen: Iterable[int]) -> Iterator[tuple[nn.Parameter, Tensor]]:
@@ -166,6 +173,23 @@ class Stack:
             for parameter in learner.network.parameters():
                 optimizer.state[parameter] = learner.optimizer.state[parameter]
         return optimizer
+
+
+@contextmanager
+def _stackable(learner: GradientStrategy) -> Iterator[None]:
+    """Let what vmap refuses be said in words of the method."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        name, place = learner.loss.__name__, defined_at(learner.loss)
+        if "must only return Tensors" in str(error):
+            raise ClbenchError(f"{name} must return a scalar tensor{place}") from error
+        if str(error).startswith("vmap: It looks like"):  # .item(), if tensor
+            raise ClbenchError(
+                f"{name} synchronises (.item(), if tensor), which learners in a stack cannot; run"
+                f" without --together, or keep to tensors (torch.where){place}"
+            ) from error
+        raise
 
 
 def _stacked(batches: Sequence[Any]) -> dict[str, Tensor]:

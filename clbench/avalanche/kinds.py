@@ -9,12 +9,14 @@ from typing import Any
 
 from avalanche.training import supervised
 from avalanche.training.templates.base_sgd import BaseSGDTemplate
+from pydantic import ConfigDict
 
 from clbench.avalanche import signature
 from clbench.avalanche.recipe import Recipe
 from clbench.avalanche.recipes import RECIPES
 from clbench.avalanche.strategy import AvalancheStrategy
 from clbench.errors import UsageError
+from clbench.parameters import Parameters
 
 
 def classes() -> dict[str, type]:
@@ -28,13 +30,19 @@ def classes() -> dict[str, type]:
     }
 
 
+class _Whatever(Parameters):
+    """Of a class that cannot run: it is skipped with its reason, whatever is set."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 @cache
 def of_class(kind: type) -> type[AvalancheStrategy]:
     """Return our strategy that runs a class of Avalanche, or a user's subclass of one."""
     recipe = _recipe(kind)
     given = {"kind": kind, "recipe": recipe, "documentation": _documentation(kind, recipe)}
-    if not recipe.reason:
-        given["Parameters"] = signature.parameters(kind, list(recipe.given))
+    runs = not recipe.reason
+    given["Parameters"] = signature.parameters(kind, list(recipe.given)) if runs else _Whatever
     found = re.search(r"https?://\S*arxiv\.org/\S+[\w]", inspect.getdoc(kind) or "")
     return type(kind.__name__, (AvalancheStrategy,), given | {"paper": found[0] if found else ""})
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clbench.base_split import base_of
+from clbench.contract import reason_against
 from clbench.dataset import Arrays, Dataset, assemble
 from clbench.errors import UsageError
 from clbench.scenario import Scenario
@@ -71,7 +72,7 @@ class Subject:
             strategy.check(info)
         except UsageError as error:
             return str(error)
-        return strategy.skip_reason(info)
+        return reason_against(strategy, info)
 
     def _unprepared(self, *, small: bool) -> Strategy:
         known = self.kind.Parameters.model_fields

@@ -244,6 +244,46 @@ def test_a_script_runs_its_own_class_and_is_not_imported_again(tmp_path: Path) -
     assert done.stdout == "Results(1 run: 1 ok) script.py:Mine\n"
 
 
+BROKEN = """
+import clbench
+
+
+class Mine(clbench.GradientStrategy):
+    def loss(self, network, batch):
+        return None
+
+
+try:
+    clbench.evaluate(Mine, clbench.make_stream("class-incremental", device="cpu"))
+except clbench.errors.ClbenchError as error:
+    print(error)
+print(clbench.run("class-incremental", Mine, device="cpu", quiet=True)[0].reason)
+"""
+
+
+def test_the_file_of_a_script_is_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(BROKEN, "utf-8")
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = 1 + BROKEN.splitlines().index("    def loss(self, network, batch):")
+    evaluated, ran = done.stdout.splitlines()
+    assert evaluated == ran
+    assert ran.startswith("loss must return a scalar tensor")
+    assert ran.endswith(f"(script.py:{line})")
+
+
+def test_a_mapping_under_the_own_name_of_a_class(run: Run) -> None:
+    Path("mine.py").write_text(METHOD.format(factor=1), "utf-8")
+    for name in ("Mine", "mine.py:Mine"):
+        planned = run(["mine.py:Mine", "finetune"], hyper_parameters={name: FAST}, dry_run=True)
+        assert list(planned.frame["hyper_parameters.epochs"]) == [1, 10]
+    with pytest.raises(UsageError, match=r"unknown strategy 'Yours'\. Allowed: mine\.py:Mine\.$"):
+        run(["mine.py:Mine", "mine.py:Mine"], hyper_parameters={"Yours": FAST})
+    Path("other.py").write_text(METHOD.format(factor=2), "utf-8")
+    with pytest.raises(UsageError, match="unknown strategy 'Mine'"):
+        run(["mine.py:Mine", "other.py:Mine"], hyper_parameters={"Mine": FAST}, dry_run=True)
+
+
 # Results.
 
 

@@ -17,7 +17,7 @@ RUN = ["run", "--scenario", "class-incremental", "-q"]
 BAD = '''
 """Plug-ins that are wrong; the comments say which line is to be blamed for what."""
 import torch
-from clbench import DatasetReader, Scenario, Strategy
+from clbench import DatasetReader, GradientStrategy, Parameters, Scenario, Strategy
 
 
 class Base(Strategy):
@@ -67,6 +67,16 @@ class Nan(Base):
         return torch.full((len(x), self.info.classes), torch.nan)
 
 
+class Infinite(Base):
+    def predict(self, x, task):  # Infinite
+        return torch.full((len(x), self.info.classes), torch.inf)
+
+
+class Nothing(Base):
+    def predict(self, x, task):  # Nothing
+        return torch.full((len(x), self.info.classes), -torch.inf)
+
+
 class Elsewhere(Base):
     def predict(self, x, task):  # Elsewhere
         return torch.zeros(len(x), self.info.classes, device="meta")
@@ -82,6 +92,64 @@ class Array(Base):
         return torch.zeros(len(x), self.info.classes).numpy()
 
 
+class Text(Base):
+    def memory_bytes(self):  # Text
+        return "a lot"
+
+
+class OnDevice(Base):
+    def parameter_count(self):  # OnDevice
+        return torch.tensor(3)
+
+
+class Uncounted(Base):
+    def memory_bytes(self):
+        raise NotImplementedError  # Uncounted
+
+
+class NoSteps(Base):  # NoSteps
+    def learn(self, experience):
+        self.effort.steps = None
+
+
+class NoSamples(Base):  # NoSamples
+    def learn(self, experience):
+        self.effort.samples_seen = -1
+
+
+class NoLoss(GradientStrategy):
+    def loss(self, network, batch):  # NoLoss
+        network(batch.x)
+
+
+class EachLoss(GradientStrategy):
+    def loss(self, network, batch):  # EachLoss
+        return network(batch.x).logsumexp(1)
+
+
+class ConstantLoss(GradientStrategy):
+    def loss(self, network, batch):  # ConstantLoss
+        return torch.tensor(1.0)
+
+
+class NumberLoss(GradientStrategy):
+    def loss(self, network, batch):  # NumberLoss
+        return 1.0
+
+
+class InBackward(GradientStrategy):
+    def loss(self, network, batch):
+        return network(batch.x).sum()
+
+    def penalise(self):
+        return 1 / 0  # InBackward
+
+
+class KeepsFunction(Base):
+    def state_dict(self):  # KeepsFunction
+        return {"rule": lambda x: x}
+
+
 class Plain:  # Plain
     pass
 
@@ -94,6 +162,39 @@ class WrongParameters(Base):  # WrongParameters
 class InInit(Base):
     def __init__(self, parameters):
         raise ValueError("no such thing")  # InInit
+
+
+class Bare(Base):
+    def __init__(self):  # Bare
+        super().__init__(None)
+
+
+class Forgetful(Base):
+    def __init__(self, parameters):  # Forgetful
+        self.parameters = parameters
+
+
+class AfterInit(Base):
+    class Parameters(Parameters):
+        def model_post_init(self, context):
+            raise RuntimeError("no luck")  # AfterInit
+
+
+class NoFields(GradientStrategy):  # NoFields
+    Parameters = Parameters
+
+
+class OddReason(Base):
+    def skip_reason(self, info):  # OddReason
+        return False
+
+
+class BareScenario(Scenario):
+    def __init__(self, size):  # BareScenario
+        pass
+
+    def plan(self, labels, options, seed):
+        return None
 
 
 class InPlan(Scenario):
@@ -153,10 +254,23 @@ FAILING = {
     "InPredict": "ZeroDivisionError: division by zero",
     "Leaves": "SystemExit: 0",
     "Shape": "predict must return logits of shape [N, C] = (72, 10), not (3,)",
-    "Nan": "predictions became NaN",
+    "Nan": "predictions became NaN or infinite after 1 experience ",
+    "Infinite": "predictions became NaN or infinite after 1 experience ",
+    "Nothing": "predictions became NaN or infinite after 1 experience ",
     "Elsewhere": "predict must return logits on cpu, where its images are, not on meta",
     "Whole": "predict must return floating-point logits, not torch.int64",
     "Array": "predict must return logits of shape [N, C] = (72, 10), not ndarray",
+    "NoLoss": "loss must return a scalar tensor that depends on the network, not NoneType",
+    "EachLoss": "loss must return a scalar tensor that depends on the network, not one of shape (32,)",
+    "ConstantLoss": "loss must return a scalar tensor that depends on the network, not one without",
+    "NumberLoss": "loss must return a scalar tensor that depends on the network, not float",
+    "InBackward": "ZeroDivisionError: division by zero",
+    "KeepsFunction": "state_dict must return tensors and plain values: ",
+    "Text": "what memory_bytes returns must be an int from 0 on, not 'a lot'",
+    "OnDevice": "what parameter_count returns must be an int from 0 on, not tensor(3)",
+    "Uncounted": "NotImplementedError",
+    "NoSteps": "effort.steps must be an int from 0 on, not None",
+    "NoSamples": "effort.samples_seen must be an int from 0 on, not -1",
 }
 
 
@@ -182,6 +296,12 @@ def test_a_run_that_fails_says_where_and_the_others_go_on(
         ("--strategy", "Plain", "strategy 'bad.py:Plain' is not a subclass of clbench.Strategy"),
         ("--strategy", "WrongParameters", "must be a subclass of clbench.parameters.Parameters"),
         ("--strategy", "InInit", "strategy 'bad.py:InInit' raised ValueError: no such thing"),
+        ("--strategy", "Bare", "strategy 'bad.py:Bare': __init__ must take (self, parameters)"),
+        ("--strategy", "Forgetful", "__init__ must call super().__init__(parameters)"),
+        ("--strategy", "AfterInit", "strategy 'bad.py:AfterInit' raised RuntimeError: no luck"),
+        ("--strategy", "NoFields", "must subclass clbench.GradientParameters; these lack network,"),
+        ("--strategy", "OddReason", "skip_reason must return a str that says why, or None, not F"),
+        ("--scenario", "BareScenario", "__init__ must take (self) "),
         ("--scenario", "Plain", "scenario 'bad.py:Plain' is not a subclass of clbench.Scenario"),
         ("--scenario", "InPlan", "its plan raised IndexError: list index out of range"),
         ("--scenario", "NoPlan", "plan must return a clbench.Plan, not NoneType"),
@@ -202,6 +322,34 @@ def test_what_is_found_before_a_run_exits_2(
     assert len(said.err.splitlines()) == 1
     assert not said.out
     assert [path.name for path in bad.parent.iterdir() if path.is_dir()] in ([], ["__pycache__"])
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "sentence"),
+    [
+        ("class Mine(Strategy):\n    pass\n", "Min", "Did you mean 'Mine'? Allowed: Mine."),
+        ("", "Mine", "unknown object in my.py 'Mine'. Allowed: (none)."),
+        ("", "", "'my.py:' names a file alone; write my.py:CLASS"),
+        (
+            "class Mine(GradientStrategy):\n    class Parameters(GradientParameters):\n"
+            "        @model_validator(mode='after')\n        def agree(self):\n"
+            "            raise ValueError('lr and epochs disagree')\n",
+            "Mine",
+            "strategy 'my.py:Mine': lr and epochs disagree.",
+        ),
+    ],
+)
+def test_what_a_file_does_not_hold_or_its_parameters_refuse(
+    source: str, name: str, sentence: str, bad: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imports = "from clbench import GradientParameters, GradientStrategy, Strategy, register\n"
+    imports += "from pydantic import model_validator\n"
+    bad.with_name("my.py").write_text(imports + source, "utf-8")
+    assert main([*RUN, "--strategy", f"my.py:{name}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert said.endswith(f"{sentence}\n")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 
 from clbench.evaluator import Outcome, run_stream
 from clbench.seeds import Seeds
-from clbench.stream import Normalise, masked
+from clbench.stream import Experience, Normalise, StreamInfo, masked
 from tests.toys import SCENARIOS, Spy, numbered_dataset, stream_of, toy_dataset
 
 NATURAL: dict[str, Any] = {"class_order": "natural", "sizes": [1, 2, 1]}
@@ -247,3 +249,10 @@ def test_normalise(dtype: torch.dtype) -> None:
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), (scaled - mean.double()) / std.double())
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("kind", [Experience, StreamInfo])
+def test_help_says_what_every_field_is(kind: type) -> None:
+    told = inspect.getdoc(kind) or ""
+    for field in fields(kind):
+        assert f"\n    {field.name}: " in told

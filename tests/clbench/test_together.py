@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch
 from torch import Tensor
 
 from clbench import results
+from clbench.cli import main
+from clbench.errors import ClbenchError
 from clbench.executor import InProcess
 from clbench.gradient import GradientStrategy
 from clbench.grid import Request, build
@@ -137,3 +141,47 @@ class Nobody:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
+
+
+def broken_loss(kind: str) -> Callable[[Any, Any], Any]:
+    """Return a loss that no stack can have."""
+
+    def loss(network: Any, batch: Any) -> Any:
+        each = network(batch.x).logsumexp(1)
+        if kind == "if" and each.mean() > 0:
+            return each.mean()
+        if kind == "item":
+            return each.mean() * each.mean().item()
+        return None if kind == "none" else each
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("item", r"^loss synchronises \(\.item\(\), if tensor\), which learners in a stack cannot"),
+        ("if", r"^loss synchronises \(\.item\(\), if tensor\), which learners in a stack cannot"),
+        ("none", "^loss must return a scalar tensor"),
+        ("each", "^loss must return a scalar tensor .* not one of shape"),
+    ],
+)
+def test_a_loss_that_no_stack_can_have_is_one_sentence(kind: str, sentence: str) -> None:
+    each = streams("class-incremental", count=2)
+    joined: list[Any] = [make("finetune", stream.info) for stream in each]
+    for strategy in joined:
+        strategy.loss = broken_loss(kind)
+    raised = Together().learn(joined, [next(stream.deliver(0)) for stream in each])
+    for error in raised:
+        assert isinstance(error, ClbenchError)
+        assert re.search(sentence, str(error))
+        assert "\n" not in str(error)
+
+
+def test_the_line_of_a_run_in_a_stack_has_no_time_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "run --scenario class-incremental --strategy finetune --seeds 0-2 --together 3"
+    assert main([*words.split(), "-Ssamples=20", "-sepochs=1", f"--results={tmp_path}"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if " seed " in line]
+    assert [bool(re.search(r"\(\d+\.\d s\)$", line)) for line in lines] == [True, False, False]

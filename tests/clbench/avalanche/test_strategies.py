@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,16 @@ def test_every_class_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert all(name in shown for name in RUNNING)
     assert sorted(classes()) == sorted([*RUNNING, *NOT_RUNNING])
+
+
+def test_a_class_that_cannot_run_says_why_whatever_is_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "run --scenario class-incremental --strategy avalanche:BiC -s epochs=2"
+    main([*words.split(), f"--results={tmp_path}", "--json"])
+    (cell,) = json.loads(capsys.readouterr().out)
+    assert cell["status"] == "skipped"
+    assert re.search(NOT_RUNNING["BiC"], cell["reason"])
 
 
 @pytest.mark.parametrize("name", sorted([*RUNNING, *NOT_RUNNING]))
