@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sys
-<<<<<<< HEAD
-from pathlib import Path
-=======
 from collections.abc import Callable
->>>>>>> 9886280f123531a2ce6a1b613fd1a26a747ce648
+from pathlib import Path
 from typing import Any
 
 import torch
