@@ -200,9 +200,38 @@ def test_predictions_that_are_nan_are_an_error() -> None:
     spy = Undecided()
     spy.setup(stream.info)
     outcome = Outcome()
-    with pytest.raises(ClbenchError, match="NaN after 1 experience"):
+    with pytest.raises(ClbenchError, match=r"NaN or infinite after 1 experience$"):
         run_stream(stream, spy, outcome)
     assert len(outcome.matrix) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "refused"),
+    [((-torch.inf, -torch.inf), True), ((0.0, torch.inf), True), ((0.0, -torch.inf), False)],
+)
+def test_a_learner_says_something_of_the_tasks_it_has_learnt(
+    own: tuple[float, float], refused: bool
+) -> None:
+    """Of those it has not it may say −∞ for every unit, as one without exemplars does."""
+
+    class Silent(Spy):
+        def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
+            assert task is not None
+            logits = torch.full((len(x), self.info.classes), -torch.inf)
+            if self.learnt:
+                logits[task == 0, :2] = torch.tensor(own)
+            if len(self.learnt) == 2:
+                logits[task == 1, 2:] = 0.0
+            return logits
+
+    stream = stream_of("task-incremental", UNEVEN, class_order="natural")
+    spy = Silent()
+    spy.setup(stream.info)
+    if refused:
+        with pytest.raises(ClbenchError, match=r"NaN or infinite after 1 experience$"):
+            run_stream(stream, spy, Outcome())
+    else:
+        run_stream(stream, spy, Outcome())
 
 
 @pytest.mark.parametrize("scores", [(-1e30, -1e30, 0.0, 0.0), (-torch.inf, -torch.inf, 0.0, 0.0)])
