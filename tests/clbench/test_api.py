@@ -317,7 +317,7 @@ def test_a_failing_run_is_a_row_and_an_interrupt_is_not(run: Run) -> None:
     broken = at_a_prompt(failing.format("ValueError"), "<cell 4>")
     results = run(["nearest", broken])
     (failed,) = results.failed
-    assert (len(results), failed.status, failed.reason) == (2, "failed", "no")
+    assert (len(results), failed.status, failed.reason) == (2, "failed", "ValueError: no")
     assert "ValueError: no" in record_of(failed)["error"]["traceback"]
     stopped = at_a_prompt(failing.format("KeyboardInterrupt"), "<cell 5>")
     with pytest.raises(KeyboardInterrupt):
