@@ -72,10 +72,6 @@ def run_all(cells: list[Cell], call: Call) -> None:
     results.check_writable(call.results)
     execution = Execution(choose_device(call.device), call.data_dir, call.threads)
     planned = [cell for cell in cells if cell.status == "planned"]
-    display = Display(planned, quiet=call.quiet, verbose=call.verbose)
-    found = sum(cell.status == "found" for cell in cells)
-    if found:
-        display.say(f"{found} of {len(cells)} results are there already.")
     results.sweep(call.results)
     now = time.time()
     jobs = [
@@ -83,6 +79,12 @@ def run_all(cells: list[Cell], call: Call) -> None:
         for cell in planned
     ]
     groups, alone = grouped(jobs, call.together)
+    cell_at = {cell.path: cell for cell in planned}
+    planned = [cell_at[job.path] for group in groups for job in group]  # as `sweep` counts them
+    display = Display(planned, quiet=call.quiet, verbose=call.verbose)
+    found = sum(cell.status == "found" for cell in cells)
+    if found:
+        display.say(f"{found} of {len(cells)} results are there already.")
     for name, reason in alone.items():
         display.say(f"{name} runs one seed after the other: {reason}.")
     workers = min(call.jobs, len(groups))

@@ -50,7 +50,7 @@ class Together:
         """Let each strategy learn its experience; they may need different numbers of steps.
 
         Returns:
-            What each strategy raised. It costs the others nothing.
+            What each strategy raised. Before a step it costs the others nothing; in one, all who take it end.
         """
         lessons = [s.lessons(e) for s, e in zip(strategies, experiences, strict=True)]
         raised: list[BaseException | None] = [None] * len(strategies)

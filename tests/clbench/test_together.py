@@ -18,6 +18,7 @@ from clbench.executor import InProcess
 from clbench.gradient import GradientStrategy
 from clbench.grid import Request, build
 from clbench.runner import Execution, run_one
+from clbench.running import Call, run_all
 from clbench.seeds import Seeds
 from clbench.strategy import Strategy
 from clbench.stream import Stream
@@ -185,3 +186,22 @@ def test_the_line_of_a_run_in_a_stack_has_no_time_of_its_own(
     assert main([*words.split(), "-Ssamples=20", "-sepochs=1", f"--results={tmp_path}"]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if " seed " in line]
     assert [bool(re.search(r"\(\d+\.\d s\)$", line)) for line in lines] == [True, False, False]
+
+
+def test_groups_out_of_order_end_in_their_own_cells(tmp_path: Path) -> None:
+    """Named seeds are part of a specification, so seeds of one are not next to each other."""
+    request = Request(
+        "digits",
+        "class-incremental",
+        "finetune",
+        range(2),
+        options={"samples": 20},
+        hyper_parameters={"epochs": 1},
+        named_seeds={"init": range(2)},
+    )
+    cells = build([request], tmp_path)
+    run_all(cells, Call(results=tmp_path, together=2, quiet=True, plugins=()))
+    for cell in cells:
+        assert cell.record is not None
+        assert cell.record["specification"] == cell.specification
+        assert cell.record["provenance"]["execution"] == "one of 2 together"
