@@ -189,15 +189,28 @@ class Trace:
 
 def generate(generators: nn.ModuleDict, chain: Chain, gradients: Sequence[Tensor]) -> list[Tensor]:
     """Return weights [out, in] of each layer, made of its gradients [T, out, in] by its kind's generator."""
+    read = _by_kind(generators, chain, [g.flatten(1) for g in gradients])
+    return [p.view(g.shape[1:]) for p, g in zip(read, gradients, strict=True)]
+
+
+def generate_each(
+    generators: nn.ModuleDict, chain: Chain, gradients: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return weights [N, out, in] of each layer, every one made of its gradient in [N, out, in] alone."""
+    read = _by_kind(generators, chain, [g.flatten() for g in gradients])
+    return [p.view_as(g) for p, g in zip(read, gradients, strict=True)]
+
+
+def _by_kind(
+    generators: nn.ModuleDict, chain: Chain, coordinates: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return what the generator of each layer's kind makes of its coordinates […, P]; each is called once."""
     generated: dict[int, Tensor] = {}
     for kind, generator in generators.items():
         places = [place for place, layer in enumerate(chain.layers) if layer.kind == kind]
-        read = generator(torch.cat([gradients[place].flatten(1) for place in places], 1))
-        parts = torch.split(read, [gradients[place][0].numel() for place in places])
-        weights = (
-            p.view(gradients[place].shape[1:]) for p, place in zip(parts, places, strict=True)
-        )
-        generated |= zip(places, weights, strict=True)
+        read = generator(torch.cat([coordinates[place] for place in places], -1))
+        parts = torch.split(read, [coordinates[place].shape[-1] for place in places], -1)
+        generated |= zip(places, parts, strict=True)
     return [generated[place] for place in range(len(chain.layers))]
 
 

@@ -20,9 +20,9 @@ def coordinate(gradient: Tensor, p: float = P) -> Tensor:
 
     s = eᵖ g inside ±1, and grows by the logarithm outside: sign(g) (1 + p + log|g|).
     """
-    size = gradient.abs()
-    outside = torch.copysign(size.clamp_min(math.exp(-p)).log_().add_(1 + p), gradient)
-    return torch.where(size < math.exp(-p), gradient * math.exp(p), outside)
+    inside = (gradient * math.exp(p)).clamp_(-1, 1)
+    size = gradient.abs().clamp_min_(math.exp(-p))  # the logarithm of 0 is slow on a CPU
+    return size.log_().add_(p).clamp_min_(0).copysign_(gradient).add_(inside)
 
 
 def features(s: Tensor, p: float = P, dim: int = -1) -> Tensor:
@@ -96,19 +96,22 @@ class _Interpolation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, position: Tensor) -> Tensor:
-        index = position.long().clamp_(max=len(table) - 2)
-        share = position - index
+        index = position.flatten().int().clamp_(max=len(table) - 2)
+        share = position.flatten() - index
         ctx.save_for_backward(index, share)
         ctx.size = len(table)
-        return torch.addcmul(table[index], share, (table[1:] - table[:-1])[index])
+        # Seven times as fast as table[index] on a CPU.
+        below, step = table.index_select(0, index), table.diff().index_select(0, index)
+        return below.addcmul_(share, step).view_as(position)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
-        index, share = (t.flatten() for t in ctx.saved_tensors)
+        index, share = ctx.saved_tensors
         above = grads[0].flatten()
         zeros = above.new_zeros(ctx.size)
-        total = zeros.index_add(0, index, above)
-        upper = zeros.index_add(0, index, above * share)
+        index = index.long()
+        total = zeros.scatter_add(0, index, above)
+        upper = zeros.scatter_add(0, index, above * share)
         grad = total - upper
         grad[1:] += upper[:-1]
         return grad, None
@@ -117,8 +120,7 @@ class _Interpolation(torch.autograd.Function):
 class SequenceGenerator(Generator):
     """An LSTM from a sequence of gradients of one coordinate to one number, shared by all coordinates.
 
-    Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache: 1.4 times
-    as fast as `torch.nn.LSTMCell` on rows, 2.5 times as fast as `torch.nn.LSTM` (54,000 coordinates, one thread).
+    Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache.
 
     Its values are exact; the gradient of its weights is estimated without bias from every ``stride``-th coordinate,
     times ``stride``, the offset going round from call to call: half of the time.
@@ -131,7 +133,7 @@ class SequenceGenerator(Generator):
 
     offset: Tensor
 
-    def __init__(self, hidden: int = 20, stride: int = 8, block: int = 4096) -> None:
+    def __init__(self, hidden: int = 20, stride: int = 8, block: int = 2048) -> None:
         super().__init__()
         self.register_buffer("offset", torch.zeros((), dtype=torch.int64))
         self._stride = stride
@@ -157,7 +159,7 @@ class SequenceGenerator(Generator):
         )  # a place behind the end counts nothing
         rows = rows.clamp(max=s.shape[1] - 1)
         self.offset.copy_((self.offset + 1) % self._stride)
-        traced = self._read_all(s[:, rows])
+        traced = self._read_all(s.index_select(1, rows))
         return values.index_put((rows,), times * traced - (times - 1) * traced.detach())
 
     def _read_distinct(self, s: Tensor) -> Tensor:
@@ -170,24 +172,34 @@ class SequenceGenerator(Generator):
         first, place = _distinct(s)
         # Products of whole multiples of 64 columns give a column the same bits wherever it stands.
         padded = torch.cat([first, first[:1].expand(-len(first) % 64)])
-        once = s[:, padded]
-        if not torch.equal(once[:, place], s):  # two hashes were the same
+        once = s.index_select(1, padded)
+        if not torch.equal(once.index_select(1, place), s):  # two hashes were the same
             return self._read_all(s)
-        return self._read_all(once)[place]
+        return self._read_all(once).index_select(0, place)
 
     def _read_all(self, s: Tensor) -> Tensor:
-        return torch.cat([self._read(block) for block in torch.split(s, self._block, 1)])
+        weights = self._joint_weights()
+        return torch.cat([self._read(block, weights) for block in torch.split(s, self._block, 1)])
 
-    def _read(self, s: Tensor) -> Tensor:
-        """Return the last output for coordinates [T, B]; gates stand in the order i, f, o, g."""
-        width = self._hidden
-        h = c = s.new_zeros(width, s.shape[1])
+    def _joint_weights(self) -> Tensor:
+        """Return [4·hidden, hidden + 3] for columns (h/2, features, 1); the rows of gate g, the last, are doubled."""
+        joint = torch.cat([2 * self.from_state, self.from_input, self.bias], 1)
+        return torch.cat([joint[: -self._hidden], 2 * joint[-self._hidden :]])
+
+    def _read(self, s: Tensor, weights: Tensor) -> Tensor:
+        """Return the last output for coordinates [T, B]; gates stand in the order i, f, o, g.
+
+        tanh z is 2σ(2z) − 1, on a CPU 2.8 times as fast: twice the cell and half the state are carried, so that the
+        factors cost no pass of their own and one σ reads all gates.
+        """
+        half, one = s.new_zeros(self._hidden, s.shape[1]), s.new_ones(1, s.shape[1])
+        twice_c = torch.zeros_like(half)
         for step in features(s, dim=1):
-            z = torch.addmm(torch.addmm(self.bias, self.from_input, step), self.from_state, h)
-            i, f, o = z[: 3 * width].sigmoid().view(3, width, -1).unbind(0)
-            c = torch.addcmul(f * c, i, _tanh(z[3 * width :]))
-            h = o * _tanh(c)
-        return (self.output.weight @ h).squeeze(0) + self.output.bias
+            gates = (weights @ torch.cat([half, step, one])).sigmoid()
+            i, f, o, g = gates.view(4, self._hidden, -1).unbind(0)
+            twice_c = torch.addcmul(f * twice_c, i, g - 0.5, value=4)
+            half = o * (twice_c.sigmoid() - 0.5)
+        return (2 * self.output.weight @ half).squeeze(0) + self.output.bias
 
 
 def _distinct(s: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,8 +210,3 @@ def _distinct(s: Tensor) -> tuple[Tensor, Tensor]:
     values, place = torch.unique(mixed, return_inverse=True)
     positions = torch.arange(len(place))
     return torch.empty_like(values).scatter_(0, place, positions), place
-
-
-def _tanh(z: Tensor) -> Tensor:
-    """Return tanh by way of the sigmoid, 2.8 times as fast on a CPU."""
-    return (2 * z).sigmoid() * 2 - 1

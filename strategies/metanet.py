@@ -19,7 +19,17 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.augmented import Chain, Dense, Term, attended, cnn, generate, mlp, shared
+from clbench.augmented import (
+    Chain,
+    Dense,
+    Term,
+    attended,
+    cnn,
+    generate,
+    generate_each,
+    mlp,
+    shared,
+)
 from clbench.episodic import Episode, EpisodicParameters, Examples
 from clbench.meta_gradients import Generator, ScalarGenerator, SequenceGenerator
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
@@ -171,8 +181,7 @@ class MetaNetwork(nn.Module):
         gradients = self._example_gradients(support)
         if p.base_task_level:
             base = generate(self.d_base, self.b, [_mean_of_parts(g, p.chunks) for g in gradients])
-        layers = zip(self.b.layers, gradients, strict=True)
-        weights = [self.m[layer.kind](gradient) for layer, gradient in layers]
+        weights = generate_each(self.m, self.b, gradients)
         index = self.embed(support.x, task)
         return FastMemory(weights, index, task, base, support.y, support.valid)
 

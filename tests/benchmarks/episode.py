@@ -24,14 +24,17 @@ spent = {"learn": 0.0, "predict": 0.0, "answered": 0.0}
 
 
 def watch_learning(count: bool) -> None:
-    """Let `learn` add up its processor time, or the operations of its products."""
+    """Let `learn` note its processor time, or the operations of its products, in the last experience.
+
+    The first one's has imports in it that torch puts off until its first step.
+    """
     learn = MetaNet.learn
 
     def watched(self: MetaNet, experience: Any) -> None:
         begun = time.process_time()
         with FlopCounterMode(display=False) if count else nullcontext() as counter:
             learn(self, experience)
-        spent["learn"] += (
+        spent["learn"] = (
             counter.get_total_flops() if counter is not None else time.process_time() - begun
         )
 
@@ -59,7 +62,7 @@ def main() -> None:
     except ImportError:  # the first version
         from clbench.runner import specify  # type: ignore[attr-defined,no-redef]
     request = json.loads(sys.argv[1])
-    count = request.pop("count")
+    count, episodes = request.pop("count"), request["hyper_parameters"]["episodes"]
     known = MetaNet.Parameters.model_fields
     request["hyper_parameters"] = {
         key: value for key, value in request["hyper_parameters"].items() if key in known
@@ -71,10 +74,7 @@ def main() -> None:
     record = run_one(specification)
     if record["status"] != "ok":
         raise SystemExit(record["error"]["traceback"])
-    learn, predict = (
-        spent["learn"] / record["budget"]["steps"],
-        spent["predict"] / spent["answered"],
-    )
+    learn, predict = spent["learn"] / episodes, spent["predict"] / spent["answered"]
     sys.stdout.write(json.dumps({"learn": learn, "predict": predict}))
 
 

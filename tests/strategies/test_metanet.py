@@ -374,9 +374,9 @@ def test_d_reads_equal_coordinates_once(monkeypatch: pytest.MonkeyPatch) -> None
         read: list[int] = []
         each = d._read
 
-        def counting(s: Tensor) -> Tensor:
+        def counting(s: Tensor, weights: Tensor) -> Tensor:
             read.append(s.shape[1])
-            return each(s)
+            return each(s, weights)
 
         monkeypatch.setattr(d, "_read", counting)
         assert torch.equal(d(gradients), whole)
