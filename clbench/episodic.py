@@ -287,7 +287,7 @@ class EpisodicStrategy(GradientStrategy):
         """Return drawn samples [n, k] in a random order, their groups' units as labels."""
         order = torch.randperm(rows.numel(), generator=self.generator, device=rows.device)
         y = units[:, None].expand_as(rows).flatten()[order]
-        x = self.noisy(self._x[rows.flatten()[order]])
+        x = self.noisy(self._x.index_select(0, rows.flatten()[order]))
         return Examples(x, y, valid.flatten()[order])
 
     def _gather(self, current: Experience, largest: int | None) -> None:

@@ -109,7 +109,8 @@ class GradientStrategy(Strategy):
 
     def draw(self, current: Experience, rows: Tensor) -> Any:
         """Return what a step learns from: the current samples at ``rows``, and whatever else."""
-        return self.batch(self.noisy(current.x[rows]), current.group[rows])
+        x, group = current.x.index_select(0, rows), current.group.index_select(0, rows)
+        return self.batch(self.noisy(x), group)
 
     def build(self, info: StreamInfo) -> nn.Module:
         """Return a freshly initialised network."""
@@ -253,7 +254,7 @@ class GradientStrategy(Strategy):
         """Return ``count`` distinct exemplars (all, if there are fewer)."""
         assert self.memory is not None
         rows = self.memory.draw(count, self.generator)
-        x = self.info.normalise(self.memory.x[rows])
+        x = self.info.normalise(self.memory.x.index_select(0, rows))
         return self.batch(self.noisy(x), self.memory.group[rows])
 
     def noisy(self, x: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ class Stream:
         """Return a copy of a task's training images [N, C, H, W], and their units [N]."""
         rows = self._tensor(task.train)
         y = self._units_of(task)[self._data.y_train[rows]]
-        return task.shift.apply(self._data.x_train[rows]), y
+        return task.shift.apply(self._data.x_train.index_select(0, rows)), y
 
     def _experience(self, index: int) -> Experience:
         task = self.plan.tasks[index]
@@ -297,7 +297,7 @@ class Stream:
         xs, ys = [], []
         for task in self.plan.tasks:
             rows = self._tensor(task.test)
-            xs.append(task.shift.apply(x_split[rows]))
+            xs.append(task.shift.apply(x_split.index_select(0, rows)))
             ys.append(self._units_of(task)[y_split[rows]])
         order = self._tensor(self._test_order)
         return TestSet(torch.cat(xs)[order], torch.cat(ys)[order], self._tensor(self._test_tasks))
