@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from clbench.blame import defined_at
@@ -24,9 +25,23 @@ def backward(loss: Any, method: Callable[..., Any]) -> None:
     try:
         loss.backward()
     except (AttributeError, RuntimeError, TypeError):
-        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad:
+        if _is_loss(loss):
             raise  # what is wrong is elsewhere
         raise not_a_loss(loss, method) from None
+
+
+def slopes(loss: Any, parameters: Sequence[Tensor], method: Callable[..., Any]) -> Sequence[Tensor]:
+    """Return the gradients of a loss in parameters, 0 in those that it does not depend on; raises as `backward`."""
+    try:
+        return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    except (AttributeError, RuntimeError, TypeError):
+        if _is_loss(loss):
+            raise
+        raise not_a_loss(loss, method) from None
+
+
+def _is_loss(loss: Any) -> bool:
+    return isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad
 
 
 def not_a_loss(loss: Any, method: Callable[..., Any]) -> ClbenchError:

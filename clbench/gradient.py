@@ -7,7 +7,7 @@ learners or capture the step as a graph without the method knowing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -100,6 +100,8 @@ class GradientStrategy(Strategy):
     """Whether a `loss` of its own depends on its arguments and hyper-parameters alone, so that learners can be stacked
     (`clbench.together`)."""
     network: nn.Module
+    flat: tuple[Tensor, Tensor] | None = None
+    """What `clbench.flat.flatten` returned of `stepped`, if a method moves all its parameters at once."""
 
     # What a method may define.
 
@@ -111,6 +113,15 @@ class GradientStrategy(Strategy):
         """Return what a step learns from: the current samples at ``rows``, and whatever else."""
         x, group = current.x.index_select(0, rows), current.group.index_select(0, rows)
         return self.batch(self.noisy(x), group)
+
+    def parts(self, batch: Any) -> Sequence[Any]:
+        """Return what each of the optimiser's steps on a batch learns from: by default one step on all of it."""
+        return (batch,)
+
+    @property
+    def stepped(self) -> nn.Module:
+        """The network whose parameters the optimiser changes, where that is not the one that answers."""
+        return self.network
 
     def build(self, info: StreamInfo) -> nn.Module:
         """Return a freshly initialised network."""
@@ -196,7 +207,8 @@ class GradientStrategy(Strategy):
     def lessons(self, experience: Experience) -> Iterator[Any]:
         """Yield what each step learns from; whoever asks takes the step before asking again.
 
-        The experience is offered to the memory afterwards, batch by batch if online.
+        A method that does more than steps does so in between. The experience is offered to the memory afterwards, batch
+        by batch if online.
         """
         self.see(experience)
         yield from self.training(experience, offer=self.info.online)
@@ -224,15 +236,16 @@ class GradientStrategy(Strategy):
             self.step(batch)
 
     def step(self, batch: Any) -> None:
-        """Take one optimiser step."""
-        loss = self.loss(self.network, batch)
-        backward(loss, self.loss)
-        penalty = self.penalise()
-        self.before_step()
-        self.optimizer.step()
-        self.after_step()
-        self.optimizer.zero_grad()
-        self.count(batch, loss if penalty is None else loss + penalty)
+        """Take an optimiser step on each part of a batch, most often one on all of it."""
+        for part in self.parts(batch):
+            loss = self.loss(self.stepped, part)
+            backward(loss, self.loss)
+            penalty = self.penalise()
+            self.before_step()
+            self.optimizer.step()
+            self.after_step()
+            self.optimizer.zero_grad()
+            self.count(part, loss if penalty is None else loss + penalty)
 
     def count(self, batch: Any, loss: Tensor) -> None:
         """Note a step that was taken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,8 +33,31 @@ class InnerOptimizer:
             self.weights.sub_(g, alpha=self.lr)
             return
         v.mul_(self.BETA2).addcmul_(g, g, value=1 - self.BETA2)
-        rate = self.lr * (1 - self.BETA2**self.steps) ** 0.5
-        self.weights.addcdiv_(g, v.sqrt().add_(self.EPSILON), value=-rate)
+        self.weights.addcdiv_(g, v.sqrt().add_(self.EPSILON), value=-self._rate())
+
+    @classmethod
+    def step_each(cls, optimizers: Sequence[InnerOptimizer]) -> None:
+        """Take a step of each of optimisers with the same settings, an operation for all of them at once."""
+        weights, g = [o.weights for o in optimizers], [o.gradients for o in optimizers]
+        v = [o.moments for o in optimizers if o.moments is not None]
+        for optimizer in optimizers:
+            optimizer.steps += 1
+        if not v:
+            torch._foreach_sub_(weights, g, alpha=optimizers[0].lr)
+            return
+        torch._foreach_mul_(v, cls.BETA2)
+        torch._foreach_addcmul_(v, g, g, value=1 - cls.BETA2)
+        roots = torch._foreach_sqrt(v)
+        torch._foreach_add_(roots, cls.EPSILON)
+        torch._foreach_addcdiv_(weights, g, roots, [-o._rate() for o in optimizers])
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.gradients.zero_()
+
+    def _rate(self) -> float:
+        """Return the learning rate with Adam's correction of the bias of its second moments."""
+        return float(self.lr * (1 - self.BETA2**self.steps) ** 0.5)
 
     def state_dict(self) -> dict[str, Any]:
         """Return second moments and the number of steps behind them."""

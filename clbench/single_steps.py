@@ -7,17 +7,44 @@ is a matrix-vector product per layer forward, one backward, and a rank-1 update.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.gradient import Batch, GradientStrategy
 from clbench.networks import MLP
 from clbench.stream import masked
 
 Layers = Sequence[tuple[Tensor, Tensor]]
 """Weight [B, A] and bias [B] of each layer."""
+
+
+class SingleSteps(GradientStrategy):
+    """A strategy that learns the samples of a batch one after the other, by a step of plain SGD each."""
+
+    singly: bool = True
+    """Whether it does; else it takes one step on the batch as a whole."""
+
+    def parts(self, batch: Batch) -> Sequence[Batch]:
+        """Return the samples."""
+        if not self.singly:
+            return (batch,)
+        return [batch[number : number + 1] for number in range(len(batch))]
+
+    def step(self, batch: Batch) -> None:
+        """Take the steps, those of an MLP by hand."""
+        by_hand = self.singly and type(self).loss is GradientStrategy.loss
+        if by_hand and isinstance(self.network, MLP):
+            descend(self.network, batch.x, batch.y, batch.mask, self.parameters.lr)
+            self.count(batch)
+        else:
+            super().step(batch)
+
+    def count(self, batch: Batch, loss: Any = None) -> None:
+        """Note samples that were learnt; there is no loss of steps that were made by hand."""
+        self.effort.samples_seen += len(batch)
 
 
 @torch.no_grad()

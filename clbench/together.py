@@ -3,8 +3,9 @@
 On a GPU a step of a small network is mostly launches, so ten networks cost little more than one. Each learner stays an
 ordinary strategy with its own generator, memory and stream, and draws by itself what its step learns from. What is done
 once for all is the forward and backward pass, by `torch.func.vmap` over weights [S, …], and the optimiser's step. A
-learner's parameters and gradients are views of the stack's, so that whatever a method does around a step (`penalise`,
-`before_step`, `after_step`), predictions and checkpoints need not know of it.
+learner's parameters, buffers and gradients are views of the stack's, so that whatever a method does around a step
+(`penalise`, `before_step`, `after_step`) and between steps (`lessons`), predictions and checkpoints need not know of
+it.
 """
 
 from __future__ import annotations
@@ -12,27 +13,37 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from clbench.backward import backward, not_a_loss
+from clbench.backward import not_a_loss, slopes
 from clbench.blame import defined_at
 from clbench.errors import ClbenchError
+from clbench.flat import views
 from clbench.gradient import GradientStrategy
+from clbench.inner_loop import InnerOptimizer
+from clbench.lessons import filled, form, stacked
+from clbench.single_steps import SingleSteps
 from clbench.strategy import Strategy
 from clbench.stream import Experience
+
+_OURS = (GradientStrategy.learn, GradientStrategy.step, SingleSteps.step)
 
 
 def alone_because(kind: type[Strategy]) -> str | None:
     """Return why strategies of this class learn one after the other only; None if they can learn together."""
     if not issubclass(kind, GradientStrategy):
         return "it is no GradientStrategy"
-    if kind.learn is not GradientStrategy.learn or kind.step is not GradientStrategy.step:
-        return "its learning is not made of the framework's steps"
+    for method in ("learn", "step"):
+        if getattr(kind, method) not in _OURS:
+            return (
+                f"it has a {method} of its own, which a stack would not call; lessons can yield"
+                " what each step learns from and do the rest in between"
+            )
     if kind.loss is not GradientStrategy.loss and not kind.stackable:
         return "its loss may depend on more than its arguments: it does not say stackable = True"
     return None
@@ -87,92 +98,149 @@ def most_alike(batches: Mapping[int, Any]) -> list[int]:
     """Return the learners whose batches can be stacked: the largest group of one shape."""
     groups: dict[Any, list[int]] = {}
     for index, batch in batches.items():
-        groups.setdefault(_form(batch) if is_dataclass(batch) else index, []).append(index)
+        groups.setdefault(form(batch) if is_dataclass(batch) else index, []).append(index)
     return max(groups.values(), key=len, default=[])
 
 
-def _form(batch: Any) -> tuple[Any, ...]:
-    """Return what batches must share: the shapes of their tensors, and everything else in them."""
-    values = [getattr(batch, field.name) for field in fields(batch)]
-    return (type(batch), *(v.shape if isinstance(v, Tensor) else v for v in values))
-
-
 class Stack:
-    """The networks of S learners as one: weights [S, …], of which each learner's parameters are views."""
+    """The networks of S learners as one: weights and buffers [S, …], of which each learner's are views."""
 
     def __init__(self, learners: Sequence[GradientStrategy]) -> None:
         self._learners = list(learners)
-        self._networks = [learner.network for learner in learners]
-        of = [dict(network.named_parameters()) for network in self._networks]
-        self._weights = {name: torch.stack([p[name].detach() for p in of]) for name in of[0]}
-        self._gradients = {name: torch.zeros_like(w) for name, w in self._weights.items()}
-        self._views = [
-            [(p, self._gradients[name][index]) for name, p in parameters.items()]
-            for index, parameters in enumerate(of)
-        ]
-        for name, weight in self._weights.items():
-            for index, parameters in enumerate(of):
-                parameters[name].data = weight[index]
+        self._networks = [learner.stepped for learner in learners]
+        self._loss = _Loss(self._learners[0])
+        parameters = [list(network.parameters()) for network in self._networks]
+        buffers = [list(network.buffers()) for network in self._networks]
+        self._weights, self._gradients = self._room(parameters)
+        self._buffers = [torch.stack(each) for each in zip(*buffers, strict=True)]
+        for index in range(len(learners)):
+            _share(parameters[index], self._weights, index)
+            _share(buffers[index], self._buffers, index)
+        for weight in self._weights:
             weight.requires_grad_()
-            weight.grad = self._gradients[name]
+        self._lent = [
+            [(p, g[index]) for p, g in zip(own, self._gradients, strict=True)]
+            for index, own in enumerate(parameters)
+        ]
+        self._lend(range(len(learners)))
         self._optimizer = self._one_for_all()
 
     def holds(self, learners: Sequence[GradientStrategy]) -> bool:
         """Return whether these are its learners, and have the networks that were stacked."""
-        networks = [learner.network for learner in learners]
+        networks = [learner.stepped for learner in learners]
         return learners == self._learners and all(map(operator.is_, networks, self._networks))
 
     def step(self, batches: Mapping[int, Any]) -> None:
-        """Take a step of some of the learners at once, as `GradientStrategy.step` is one learner's."""
+        """Take the steps of some of the learners at once, as `GradientStrategy.step` takes one learner's."""
+        parts = [self._learners[index].parts(batch) for index, batch in batches.items()]
+        for each in zip(*parts, strict=True):
+            self._step(dict(zip(batches, each, strict=True)))
+
+    def _step(self, batches: Mapping[int, Any]) -> None:
         learners = [self._learners[index] for index in batches]
         losses = self._losses(batches)
         if losses.ndim != 1:
             raise not_a_loss(losses[0], learners[0].loss)
-        backward(losses.sum(), learners[0].loss)
-        for parameter, gradient in self._of(batches):
-            parameter.grad = gradient
+        found = slopes(losses.sum(), self._weights, learners[0].loss)
+        torch._foreach_copy_(self._gradients, list(found))
+        self._lend(batches)
         penalties = [learner.penalise() for learner in learners]
         for learner in learners:
             learner.before_step()
-        self._optimizer.step()
+        self._optimise(learners)
         for learner in learners:
             learner.after_step()
-        for parameter, _ in self._of(batches):
-            parameter.grad = None  # what has no gradient is not stepped: see `_one_for_all`
-        torch._foreach_zero_(list(self._gradients.values()))
+        self._take_back(batches)
         each = zip(learners, batches.values(), losses.detach().unbind(), penalties, strict=True)
         for learner, batch, loss, penalty in each:
             learner.count(batch, loss if penalty is None else loss + penalty)
 
     def _losses(self, batches: Mapping[int, Any]) -> Tensor:
         """Return the learners' losses [S], as the first one computes its own."""
-        leader, sample = self._learners[0], next(iter(batches.values()))
-        chosen, every = list(batches), len(batches) == len(self._learners)
-        weights = {name: w if every else w[chosen] for name, w in self._weights.items()}
+        lessons, chosen = list(batches.values()), list(batches)
+        every = len(chosen) == len(self._learners)
+        state = [t if every else t[chosen] for t in (*self._weights, *self._buffers)]
 
-        def loss(weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
-            def network(x: Tensor) -> Any:
-                return functional_call(self._networks[0], weights, (x,))
+        def loss(state: list[Tensor], tensors: list[Tensor]) -> Any:
+            named = dict(zip(self._loss.names, state, strict=True))
+            return functional_call(self._loss, named, (filled(lessons[0], iter(tensors)),))
 
-            return leader.loss(network, replace(sample, **tensors))
-
-        with _stackable(leader):
-            losses: Tensor = vmap(loss)(weights, _stacked(list(batches.values())))
+        with _stackable(self._learners[0]):
+            losses: Tensor = vmap(loss)(state, stacked(lessons))
+        if not every:
+            for buffer, changed in zip(self._buffers, state[len(self._weights) :], strict=True):
+                buffer[chosen] = changed
         return losses
 
-    def _of(self, chosen: Iterable[int]) -> Iterator[tuple[nn.Parameter, Tensor]]:
-        """Yield each parameter of some learners with its gradient."""
+    def _lend(self, chosen: Iterable[int]) -> None:
+        """Let the parameters of some learners have their gradients."""
         for index in chosen:
-            yield from self._views[index]
+            for parameter, gradient in self._lent[index]:
+                parameter.grad = gradient
 
-    def _one_for_all(self) -> torch.optim.Optimizer:
-        """Return an optimiser of all parameters, which shares each one's state with its learner's own."""
-        networks = nn.ModuleList(self._networks)
-        optimizer = self._learners[0].make_optimizer(networks)
+    def _take_back(self, chosen: Iterable[int]) -> None:
+        """Forget the gradients after a step; what has none, torch's optimisers do not step."""
+        if self._optimizer is None:
+            torch._foreach_zero_(self._gradients)
+            return
+        for index in chosen:
+            for parameter, _ in self._lent[index]:
+                parameter.grad = None
+
+    def _optimise(self, learners: Sequence[GradientStrategy]) -> None:
+        if self._optimizer is None:
+            InnerOptimizer.step_each([cast(Any, learner.optimizer) for learner in learners])
+        else:
+            self._optimizer.step()
+
+    def _one_for_all(self) -> torch.optim.Optimizer | None:
+        """Return an optimiser of all parameters, which shares each one's state with its learner's own.
+
+        None where these are `InnerOptimizer`s, which are stepped together as they are.
+        """
+        if any(isinstance(learner.optimizer, InnerOptimizer) for learner in self._learners):
+            return None
+        optimizer = self._learners[0].make_optimizer(nn.ModuleList(self._networks))
         for learner in self._learners:
-            for parameter in learner.network.parameters():
+            for parameter in learner.stepped.parameters():
                 optimizer.state[parameter] = learner.optimizer.state[parameter]
         return optimizer
+
+    def _room(self, of: Sequence[Sequence[nn.Parameter]]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return weights [S, …] and gradients of 0 for each parameter; of flat networks, views of rows [S, P].
+
+        The vectors that such learners hold live in these rows from now on.
+        """
+        flat = [learner.flat for learner in self._learners if learner.flat is not None]
+        if not flat:
+            weights = [torch.stack([p.detach() for p in each]) for each in zip(*of, strict=True)]
+            return weights, [torch.zeros_like(weight) for weight in weights]
+        rows = torch.stack([weights for weights, _ in flat])
+        of_gradients = torch.zeros_like(rows)
+        for index, vectors in enumerate(flat):
+            _share(vectors, (rows, of_gradients), index)
+        network = self._networks[0]
+        return list(views(rows, network)), list(views(of_gradients, network))
+
+
+class _Loss(nn.Module):
+    """A strategy's loss as a module, so that its network's weights and buffers can be given."""
+
+    def __init__(self, learner: GradientStrategy) -> None:
+        super().__init__()
+        self._learner, self.network = learner, learner.stepped
+        named = (self.named_parameters(), self.named_buffers())
+        self.names = [name for part in named for name, _ in part]
+
+    def forward(self, lesson: Any) -> Any:
+        """Return the loss."""
+        return self._learner.loss(self.network, lesson)
+
+
+def _share(own: Sequence[Tensor], of_all: Sequence[Tensor], index: int) -> None:
+    """Let a learner's tensors be views of those of all [S, …]."""
+    for tensor, stack in zip(own, of_all, strict=True):
+        tensor.data = stack[index]
 
 
 @contextmanager
@@ -190,10 +258,3 @@ def _stackable(learner: GradientStrategy) -> Iterator[None]:
                 f" without --together, or keep to tensors (torch.where){place}"
             ) from error
         raise
-
-
-def _stacked(batches: Sequence[Any]) -> dict[str, Tensor]:
-    """Return the batches' tensors, each with a leading axis of learners."""
-    names = [field.name for field in fields(batches[0])]
-    tensors = [name for name in names if isinstance(getattr(batches[0], name), Tensor)]
-    return {name: torch.stack([getattr(batch, name) for batch in batches]) for name in tensors}

@@ -39,6 +39,10 @@ class Lesson(Batch):
 
     recorded: Tensor
     """[B, C] logits."""
+    old: Tensor
+    """[H, C] bool: the units each of H divergences is over, as recorded."""
+    now: Tensor
+    """[H, C] bool: and as they are given present logits."""
 
 
 class LwF(GradientStrategy):
@@ -48,13 +52,15 @@ class LwF(GradientStrategy):
     quick: ClassVar = {"strength": 0.1}  # the default gives up new classes for old ones
     paper = "Li and Hoiem 2016, ECCV, arXiv 1606.09282"
     needs_boundaries = True
+    stackable = True
 
     def see(self, experience: Experience) -> None:
         """Note which units each divergence is over: masks [C] of the old ones, and of those present."""
         before = self.masks.clone()
         super().see(experience)
         present = before if self.parameters.new_units == "ignored" else self.masks
-        self._heads = [(old, now) for old, now in zip(before, present, strict=True) if old.any()]
+        learnt = before.any(1)
+        self._old, self._now = before[learnt], present[learnt]
 
     @torch.no_grad()
     def begin(self, current: Experience) -> None:
@@ -66,13 +72,14 @@ class LwF(GradientStrategy):
     def draw(self, current: Experience, rows: Tensor) -> Lesson:
         """Return the current samples at ``rows`` with the responses recorded for them."""
         batch = super().draw(current, rows)
-        return Lesson(batch.x, batch.y, batch.mask, self._recorded[rows])
+        recorded = self._recorded[rows]
+        return Lesson(batch.x, batch.y, batch.mask, recorded, self._old, self._now)
 
     def loss(self, network: nn.Module, batch: Lesson) -> Tensor:
         """Return the loss of a step."""
         logits, p = network(batch.x), self.parameters
         loss = cross_entropy(logits, batch)
-        for old, now in self._heads:
+        for old, now in zip(batch.old, batch.now, strict=True):
             recorded, present = masked(batch.recorded, old), masked(logits, now)
             loss = loss + p.strength * divergence(recorded, present, p.temperature)
         return loss
@@ -80,7 +87,7 @@ class LwF(GradientStrategy):
     def lessons(self, experience: Experience) -> Iterator[Lesson]:
         """Learn the experience, then let go of the responses."""
         yield from super().lessons(experience)
-        del self._recorded, self._heads
+        del self._recorded, self._old, self._now
 
 
 def divergence(recorded: Tensor, present: Tensor, temperature: float) -> Tensor:

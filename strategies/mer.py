@@ -14,20 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from clbench.errors import UsageError
-from clbench.gradient import Batch, GradientParameters, GradientStrategy
+from clbench.flat import flatten
+from clbench.gradient import Batch, GradientParameters
 from clbench.loss_trace import LossTrace
 from clbench.memory import Memory
-from clbench.networks import MLP
 from clbench.parameters import NaturalInt, PositiveFloat, PositiveInt
-from clbench.single_steps import descend
+from clbench.single_steps import SingleSteps
 from clbench.strategy import MemoryParameters
 from clbench.stream import Experience, StreamInfo
 
@@ -58,12 +57,16 @@ class MERParameters(MemoryParameters, GradientParameters):
     )
 
 
-class MER(GradientStrategy):
+class MER(SingleSteps):
     """Reptile steps along sequences of single SGD steps."""
 
     Parameters = MERParameters
     paper = "Riemer et al. 2019, ICLR, arXiv 1810.11910"
     memory: Memory
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters)
+        self.singly = parameters.variant != "mammoth"
 
     def check(self, info: StreamInfo) -> None:
         """Refuse an Algorithm 6 that is not one batch, and to wait for an end that nobody announces."""
@@ -79,11 +82,9 @@ class MER(GradientStrategy):
     def restart(self) -> None:
         """Start from a fresh network, its parameters parts of one vector θ."""
         super().restart()
-        parameters = list(self.network.parameters())
-        self.theta = parameters_to_vector(parameters).detach()
-        vector_to_parameters(self.theta, parameters)
+        self.flat = self.theta, _ = flatten(self.network)
 
-    def lessons(self, experience: Experience) -> Iterator[list[Batch]]:
+    def lessons(self, experience: Experience) -> Iterator[Batch]:
         """Learn an experience, and offer it to the memory."""
         late = self.parameters.variant == "avalanche"
         self.see(experience)
@@ -91,13 +92,13 @@ class MER(GradientStrategy):
         if late:
             self.memory.add(experience)
 
-    def training(self, samples: Experience, offer: bool = False) -> Iterator[list[Batch]]:
+    def training(self, samples: Experience, offer: bool = False) -> Iterator[Batch]:
         """Learn examples one at a time; each is offered right after it was learnt for the first time."""
         self.network.train()
         self._losses = LossTrace()
         current = replace(samples, x=self.info.normalise(samples.x))
         for number, row in enumerate(self.schedule(len(samples))):
-            yield self.draw(current, row)
+            yield from self.example(self.draw(current, row))
             if offer and number < len(samples):
                 self.memory.add(samples[row])
 
@@ -122,31 +123,15 @@ class MER(GradientStrategy):
         images, groups = [current.x, x][::order], [current.group, group][::order]
         return self.batch(self.noisy(torch.cat(images)), torch.cat(groups))
 
-    def step(self, batch: Sequence[Batch]) -> None:
-        """Learn one example."""
+    def example(self, sequences: Sequence[Batch]) -> Iterator[Batch]:
+        """Learn one example: yields each sequence, and moves θ when the single steps on it were taken."""
         p = self.parameters
         before = self.theta.clone()
-        for sequence in batch:
+        for sequence in sequences:
             start = self.theta.clone()
-            self.descend(sequence)
+            yield sequence
             torch.lerp(start, self.theta, p.beta, out=self.theta)
         torch.lerp(before, self.theta, p.gamma, out=self.theta)
         self._losses.add(self.theta.sum())  # finite as long as all losses are
         self.effort.steps += 1
-        self.effort.samples_seen += sum(map(len, batch))
         self.on_step()
-
-    def descend(self, sequence: Batch) -> None:
-        """Take an SGD step for each sample of the sequence, in order (or one for all, as Mammoth does)."""
-        if self.parameters.variant == "mammoth":
-            self._descend_by_autograd(sequence)
-        elif isinstance(self.network, MLP):
-            descend(self.network, sequence.x, sequence.y, sequence.mask, self.parameters.lr)
-        else:
-            for number in range(len(sequence)):
-                self._descend_by_autograd(sequence[number : number + 1])
-
-    def _descend_by_autograd(self, batch: Batch) -> None:
-        self.loss(self.network, batch).backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.optimizer.zero_grad()

@@ -102,28 +102,28 @@ class Reptile(GradientStrategy):
 
     # The algorithm.
 
-    def meta_step(self, tasks: Sequence[Iterable[Batch]], size: float) -> None:
-        """φ ← φ + ε · mean over tasks of (φ̃ − φ)."""
+    def meta_step(self, tasks: Sequence[Iterable[Batch]], size: float) -> Iterator[Batch]:
+        """φ ← φ + ε · mean over tasks of (φ̃ − φ); yields the mini-batches, on each of which φ̃ takes a step."""
         reached = torch.zeros_like(self.phi)
         for task in tasks:
             self.weights.copy_(self.phi)
-            for batch in task:
-                self._losses.add(self.inner_step(batch))
-                self.effort.steps += 1
-                self.effort.samples_seen += len(batch)
-                self.on_step()
+            yield from task
             reached += self.weights
         self.phi.lerp_(reached / len(tasks), size)
         self._answering.clear()
 
-    def inner_step(self, batch: Batch) -> Tensor:
-        """Take a step of φ̃ on a mini-batch; return the loss before it."""
+    @property
+    def stepped(self) -> nn.Module:
+        """The network of φ̃."""
+        return self.adapted
+
+    def adapt(self, batch: Batch) -> None:
+        """Take a step of φ̃ that is no training, and counts nowhere."""
         with torch.enable_grad():
             loss = self.loss(self.adapted, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.gradients.zero_()
-        return loss
+        self.optimizer.zero_grad()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -166,9 +166,9 @@ class Reptile(GradientStrategy):
         self.network = self.build(self.info)
         self.adapted = deepcopy(self.network)
         self.phi, _ = flatten(self.network)
-        self.weights, self.gradients = flatten(self.adapted)
+        self.flat = self.weights, gradients = flatten(self.adapted)
         self.optimizer = InnerOptimizer(  # type: ignore[assignment]
-            self.weights, self.gradients, p.lr, adam=p.optimizer == "adam"
+            self.weights, gradients, p.lr, adam=p.optimizer == "adam"
         )
         self._answering = dict[int, Tensor]()
 
@@ -200,13 +200,14 @@ class Reptile(GradientStrategy):
         parts = [rows] * p.inner_steps if self.info.online else torch.split(rows, p.batch_size)
         return [self._joined(super(Reptile, self).draw(current, part)) for part in parts]
 
-    def step(self, batch: list[Batch]) -> None:
-        """Take a meta-step on a task."""
-        self.meta_step([batch], self.parameters.meta_step or 0.7)
+    def training(self, samples: Experience, offer: bool = False) -> Iterator[Batch]:
+        """Yield the mini-batches of one meta-step after the other."""
+        for task in super().training(samples, offer):
+            yield from self.meta_step([task], self.parameters.meta_step or 0.7)
 
-    def learn(self, experience: Experience) -> None:
+    def lessons(self, experience: Experience) -> Iterator[Batch]:
         """Train on the experience; copies adapted before are out of date."""
-        super().learn(experience)
+        yield from super().lessons(experience)
         self._answering.clear()
 
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
@@ -241,7 +242,7 @@ class Reptile(GradientStrategy):
             x, group = x[self.memory.row == row], group[self.memory.row == row]
         if len(x):
             for rows in self._rows_to_adapt_on(len(x), self.parameters.adapt_steps):
-                self.inner_step(self.batch(x[rows], group[rows]))
+                self.adapt(self.batch(x[rows], group[rows]))
 
     # On episodes.
 
@@ -252,7 +253,8 @@ class Reptile(GradientStrategy):
             asked = batch.episodes
             tasks = [self._task(asked, index) for index in range(len(asked))]
             left = 1 - (episodes.drawn - len(asked)) / episodes.length
-            self.meta_step(tasks, (p.meta_step or 1.0) * left)
+            for mini_batch in self.meta_step(tasks, (p.meta_step or 1.0) * left):
+                self.step(mini_batch)
 
     def answer(self, episodes: Episodes) -> Tensor:
         """Return logits [E, Q, N], each episode's from a copy of φ adapted to its support set."""
@@ -272,7 +274,7 @@ class Reptile(GradientStrategy):
         steps = self.parameters.adapt_steps
         with self.aside():
             for rows in self._rows_to_adapt_on(len(y), 50 if steps is None else steps):
-                self.inner_step(Batch(x[rows], y[rows], mask))
+                self.adapt(Batch(x[rows], y[rows], mask))
             return self._asked(x, query)[:, : episodes.info.classes]
 
     @torch.no_grad()

@@ -26,7 +26,21 @@ from clbench.sweep import Job, grouped, perform_all, sweep
 from clbench.together import Together, alone_because
 from tests.toys import SCENARIOS, STRATEGIES, make, stream_of, toy_dataset, unprepared
 
-STACKED = ("finetune", "joint", "replay", "ewc", "online-ewc", "si", "l2", "mas")
+STACKED = (
+    "finetune",
+    "joint",
+    "replay",
+    "ewc",
+    "online-ewc",
+    "si",
+    "l2",
+    "mas",
+    "lwf",
+    "mer",
+    "reptile",
+)
+FEWER: dict[str, dict[str, Any]] = {"mer": {"replay_batch_size": 2}}
+"""Hyper-parameters that make a test short."""
 UNEVEN = (41, 12, 30, 23)  # learners whose class orders differ take different numbers of steps
 
 
@@ -41,14 +55,17 @@ def parameters(strategy: Strategy) -> Tensor:
     return torch.cat([p.detach().flatten() for p in strategy.network.parameters()])
 
 
+def learners(name: str, each: list[Stream], **hyper: Any) -> list[Any]:
+    return [make(name, stream.info, **FEWER.get(name, {}), **hyper) for stream in each]
+
+
 @pytest.mark.parametrize("name", STACKED)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("online", [False, True])
 def test_each_learner_ends_where_it_ends_alone(scenario: str, name: str, online: bool) -> None:
     given = {"online": True, "batch_size": 5} if online else {}
     each = streams(scenario, **given)
-    alone = [make(name, stream.info) for stream in each]
-    joined: list[Any] = [make(name, stream.info) for stream in each]
+    alone, joined = learners(name, each), learners(name, each)
     together = Together()
     for index in range(len(each[0])):
         experiences = [next(stream.deliver(index)) for stream in each]
@@ -92,7 +109,7 @@ def jobs_of(folder: Path, strategy: str = "replay", seeds: int = 3, **hyper: Any
         strategy,
         range(seeds),
         options={"samples": 60},
-        hyper_parameters={"epochs": 2, **hyper},
+        hyper_parameters=hyper or {"epochs": 2},
     )
     cells = build([request], folder)
     return [Job(cell.specification, cell.path, folder, Execution()) for cell in cells]
@@ -119,10 +136,14 @@ def test_a_group_of_seeds_leaves_the_results_of_each(tmp_path: Path) -> None:
 def test_groups_hold_seeds_of_one_specification_and_say_who_cannot_be_in_one(
     tmp_path: Path,
 ) -> None:
-    jobs = [*jobs_of(tmp_path, lr=0.01), *jobs_of(tmp_path), *jobs_of(tmp_path, "mer", 2)]
+    jobs = [
+        *jobs_of(tmp_path, lr=0.01),
+        *jobs_of(tmp_path),
+        *jobs_of(tmp_path, "nearest", 2, memory_size=50),
+    ]
     groups, reasons = grouped(jobs, 2)
     assert [len(group) for group in groups] == [2, 1, 2, 1, 1, 1]
-    assert list(reasons) == ["mer"]
+    assert list(reasons) == ["nearest"]
     assert grouped(jobs, 1) == ([[job] for job in jobs], {})
 
 

@@ -36,6 +36,12 @@ def vector(strategy: GradientStrategy) -> Tensor:
     return parameters_to_vector(strategy.network.parameters()).detach().clone()
 
 
+def learn(learner: Any, sequences: list[Batch]) -> None:
+    """Let it learn an example."""
+    for sequence in learner.example(sequences):
+        learner.step(sequence)
+
+
 def first(stream: Stream, index: int = 0) -> Experience:
     """Return a whole experience."""
     (experience,) = stream.deliver(index)
@@ -62,9 +68,9 @@ class Noting(MER):  # type: ignore[misc, valid-type]
         super().__init__(parameters)
         self.noted: list[tuple[int, Batch]] = []
 
-    def descend(self, sequence: Batch) -> None:
-        self.noted.append((len(self.memory), sequence))
-        super().descend(sequence)
+    def step(self, batch: Batch) -> None:
+        self.noted.append((len(self.memory), batch))
+        super().step(batch)
 
 
 @pytest.mark.parametrize(("algorithm", "batches", "place"), [(1, 3, 0), (6, 1, -1)])
@@ -126,7 +132,7 @@ def test_the_two_averages_by_hand(beta: float, gamma: float) -> None:
         plain.load_state_dict({k: w + beta * (after[k] - w) for k, w in theta_w.items()})
     after = plain.state_dict()
     plain.load_state_dict({k: a + gamma * (after[k] - a) for k, a in theta_a.items()})
-    learner.step(sequences)
+    learn(learner, sequences)
     torch.testing.assert_close(vector(learner), parameters_to_vector(plain.parameters()))
 
 
@@ -226,7 +232,7 @@ def test_mammoths_variant_takes_one_step_on_the_mean_loss(network: str) -> None:
     loss = learner.loss(learner.network, sequence)
     slopes = torch.autograd.grad(loss, list(learner.network.parameters()))
     expected = vector(learner) - 0.01 * parameters_to_vector(slopes)
-    learner.step([sequence])
+    learn(learner, [sequence])
     torch.testing.assert_close(vector(learner), expected)
 
 

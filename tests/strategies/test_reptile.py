@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import permutations
@@ -59,6 +60,11 @@ def asked(stream: EpisodeStream, count: int = 2) -> Episodes:
     return replace(e, support=e.support[:count], labels=e.labels[:count], query=e.query[:count])
 
 
+def meta_step(strategy: Reptile, tasks: Sequence[Sequence[Batch]], size: float) -> None:
+    for batch in strategy.meta_step(tasks, size):
+        strategy.step(batch)
+
+
 def predictions(strategy: Reptile, stream: Stream) -> Tensor:
     test = stream.test_set(2)
     with torch.no_grad():
@@ -89,7 +95,7 @@ def test_with_one_step_of_sgd_it_is_sgd() -> None:
     tasks = [Batch(images, y, None) for images in x]
     loss = sum(cross_entropy(strategy.network(task.x), task) for task in tasks) / 3
     gradients = torch.autograd.grad(torch.as_tensor(loss), list(strategy.network.parameters()))
-    strategy.meta_step([[task] for task in tasks], 0.3)
+    meta_step(strategy, [[task] for task in tasks], 0.3)
     expected = phi - 0.3 * 0.2 * torch.cat([g.flatten() for g in gradients])
     torch.testing.assert_close(strategy.phi, expected, atol=1e-7, rtol=1e-5)
 
@@ -121,7 +127,7 @@ def mean_update(k: int, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
     strategy.setup(stream_of("class-incremental").info)
     batches, phi = strategy.draw_bowls(k), strategy.phi.clone()
     orders = list(permutations(batches))
-    strategy.meta_step(orders, 1.0)
+    meta_step(strategy, orders, 1.0)
     centres = torch.stack([batch.x for batch in batches])
     gradients = torch.einsum("nij,nj->ni", strategy.A, phi - centres)
     pairs = [(i, j) for i in range(k) for j in range(k) if i != j]
@@ -194,15 +200,16 @@ def test_mini_batches_are_passes_one_after_the_other() -> None:
 def test_second_moments_are_carried_from_task_to_task_and_no_answer_changes_them() -> None:
     strategy, stream = episodic()
     starts: list[tuple[int, bool]] = []
-    step = strategy.inner_step
 
-    def watched(batch: Batch) -> Tensor:
-        state = strategy.optimizer.state_dict()
-        starts.append((state["steps"], bool(state["moments"].any())))
-        loss: Tensor = step(batch)
-        return loss
+    def watched(step: Callable[[Batch], None]) -> Callable[[Batch], None]:
+        def watching(batch: Batch) -> None:
+            state = strategy.optimizer.state_dict()
+            starts.append((state["steps"], bool(state["moments"].any())))
+            step(batch)
 
-    strategy.inner_step = watched
+        return watching
+
+    strategy.step, strategy.adapt = watched(strategy.step), watched(strategy.adapt)
     strategy.meta_train(stream.training(shots=4, queries=0))
     assert starts == [(n, n > 0) for n in range(LENGTH * 5)]
     before = everything(strategy)
@@ -214,7 +221,7 @@ def test_second_moments_are_carried_from_task_to_task_and_no_answer_changes_them
 def test_the_meta_step_falls_linearly_to_nothing() -> None:
     strategy, stream = episodic(meta_step=0.8)
     sizes: list[float] = []
-    strategy.meta_step = lambda tasks, size: sizes.append(size)
+    strategy.meta_step = lambda tasks, size: sizes.append(size) or []  # type: ignore[func-returns-value]
     strategy.meta_train(stream.training(shots=4, queries=0))
     assert sizes == pytest.approx([0.8, 0.6, 0.4, 0.2])  # 20 tasks, 5 at once; then 0
 
@@ -330,8 +337,8 @@ def test_a_copy_is_adapted_on_the_exemplars_of_its_task() -> None:
     strategy, stream = learner("task-incremental", adapt_steps=4, memory_size=8)
     learn_all(strategy, stream)
     given: list[Batch] = []
-    step = strategy.inner_step
-    strategy.inner_step = lambda batch: given.append(batch) or step(batch)  # type: ignore
+    step = strategy.adapt
+    strategy.adapt = lambda batch: given.append(batch) or step(batch)  # type: ignore
     predictions(strategy, stream)
     assert strategy.memory is not None
     of_task = [set(strategy.memory.y[strategy.memory.row == row].tolist()) for row in (0, 1)]
@@ -355,10 +362,10 @@ def test_a_task_of_a_stream_is_k_batches_of_current_samples_and_exemplars() -> N
     tasks: list[list[int]] = []
     step = strategy.meta_step
 
-    def watched(given: Any, size: float) -> None:
+    def watched(given: Any, size: float) -> Iterator[Batch]:
         assert size == 0.7
         tasks.extend([len(batch) for batch in task] for task in given)
-        step(given, size)
+        yield from step(given, size)
 
     strategy.meta_step = watched
     learn_all(strategy, stream)
@@ -370,8 +377,8 @@ def test_online_every_mini_batch_of_a_task_has_the_incoming_samples() -> None:
     strategy = make("reptile", stream.info, inner_steps=3)
     assert isinstance(strategy, Reptile)
     tasks: list[Any] = []
-    step = strategy.step
-    strategy.step = lambda task: tasks.append(task) or step(task)  # type: ignore
+    step = strategy.meta_step
+    strategy.meta_step = lambda given, size: tasks.extend(given) or step(given, size)  # type: ignore
     learn_all(strategy, stream)
     assert [len(task) for task in tasks] == [3] * 8
     assert [len(batch) for batch in tasks[0]] == [6] * 3
