@@ -39,10 +39,8 @@ class Lesson(Batch):
 
     recorded: Tensor
     """[B, C] logits."""
-    old: Tensor
-    """[H, C] bool: the units each of H divergences is over, as recorded."""
-    now: Tensor
-    """[H, C] bool: and as they are given present logits."""
+    heads: tuple[tuple[Tensor, Tensor], ...]
+    """Masks [C] for each divergence: the units it is over as recorded, and at present."""
 
 
 class LwF(GradientStrategy):
@@ -59,8 +57,8 @@ class LwF(GradientStrategy):
         before = self.masks.clone()
         super().see(experience)
         present = before if self.parameters.new_units == "ignored" else self.masks
-        learnt = before.any(1)
-        self._old, self._now = before[learnt], present[learnt]
+        heads = zip(before, present, strict=True)
+        self._heads = tuple((old, now) for old, now in heads if old.any())
 
     @torch.no_grad()
     def begin(self, current: Experience) -> None:
@@ -72,14 +70,13 @@ class LwF(GradientStrategy):
     def draw(self, current: Experience, rows: Tensor) -> Lesson:
         """Return the current samples at ``rows`` with the responses recorded for them."""
         batch = super().draw(current, rows)
-        recorded = self._recorded[rows]
-        return Lesson(batch.x, batch.y, batch.mask, recorded, self._old, self._now)
+        return Lesson(batch.x, batch.y, batch.mask, self._recorded[rows], self._heads)
 
     def loss(self, network: nn.Module, batch: Lesson) -> Tensor:
         """Return the loss of a step."""
         logits, p = network(batch.x), self.parameters
         loss = cross_entropy(logits, batch)
-        for old, now in zip(batch.old, batch.now, strict=True):
+        for old, now in batch.heads:
             recorded, present = masked(batch.recorded, old), masked(logits, now)
             loss = loss + p.strength * divergence(recorded, present, p.temperature)
         return loss
@@ -87,7 +84,7 @@ class LwF(GradientStrategy):
     def lessons(self, experience: Experience) -> Iterator[Lesson]:
         """Learn the experience, then let go of the responses."""
         yield from super().lessons(experience)
-        del self._recorded, self._old, self._now
+        del self._recorded, self._heads
 
 
 def divergence(recorded: Tensor, present: Tensor, temperature: float) -> Tensor:
