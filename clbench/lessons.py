@@ -1,4 +1,4 @@
-"""The tensors in a lesson, which is what a step learns from: a dataclass of tensors, tuples, lessons and plain values."""
+"""The tensors in a lesson, which is what a step learns from: a dataclass, maybe of others, tuples and plain values."""
 
 from __future__ import annotations
 
