@@ -18,6 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Back = Callable[[Tensor], Tensor]
+"""Takes a loss's gradient in one tensor to that in another, which the first was made of."""
+
 
 class Layer(ABC):
     """A rule how a matrix [out, in] multiplies a sample."""
@@ -37,6 +40,10 @@ class Layer(ABC):
         """Return [B, out, …] for samples with a weight Σⱼ aⱼ memoryⱼ each: a [B, N], memory [N, out, in]."""
 
     @abstractmethod
+    def back(self, weight: Tensor, error: Tensor, h: Tensor) -> Tensor:
+        """Return a loss's gradient in the input, from that in the output of `apply`."""
+
+    @abstractmethod
     def gradients(self, errors: Tensor, h: Tensor, parts: int) -> Tensor:
         """Return the sum of the samples' gradients in each of ``parts`` equal parts, [parts, out, in]."""
 
@@ -47,6 +54,10 @@ class Layer(ABC):
     def after(self, h: Tensor) -> Tensor:
         """Return what follows the ReLU."""
         return h
+
+    def follow(self, z: Tensor) -> tuple[Tensor, Back]:
+        """Return `after` of an output's ReLU, and the way of a gradient back from there to the output."""
+        return z.relu(), lambda error: torch.where(z > 0, error, 0)
 
 
 class Dense(Layer):
@@ -81,6 +92,10 @@ class Dense(Layer):
         read = (a @ memory.flatten(1)).view(-1, out, inputs)
         return torch.bmm(read, h[:, :, None]).squeeze(2)
 
+    def back(self, weight: Tensor, error: Tensor, h: Tensor) -> Tensor:
+        """Return the gradient in the input."""
+        return (error @ weight)[:, :-1].view_as(h)
+
     def gradients(self, errors: Tensor, h: Tensor, parts: int) -> Tensor:
         """Return [parts, out, in]."""
         e, h = (_in_parts(t, parts) for t in (errors, _with_one(h)))
@@ -111,6 +126,15 @@ class Convolution(Layer):
         z = functional.conv2d(grouped, kernels, padding=1, groups=samples)
         return z.view(samples, -1, height, width)
 
+    def back(self, weight: Tensor, error: Tensor, h: Tensor) -> Tensor:
+        """Return the gradient in the input."""
+        kernels = weight.view(len(weight), -1, 3, 3)
+        found = torch.ops.aten.convolution_backward(  # as autograd calls it
+            error, h, kernels, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
+        )
+        result: Tensor = found[0]
+        return result
+
     def gradients(self, errors: Tensor, h: Tensor, parts: int) -> Tensor:
         """Return [parts, out, in], as one product over all places of a part's maps."""
         columns = (errors.flatten(2), functional.unfold(h, 3, padding=1))
@@ -120,6 +144,13 @@ class Convolution(Layer):
     def after(self, h: Tensor) -> Tensor:
         """Return the pooled maps."""
         return functional.max_pool2d(h, 2, ceil_mode=True)
+
+    def follow(self, z: Tensor) -> tuple[Tensor, Back]:
+        """Return the pooled maps, and the way back through pooling and ReLU."""
+        h, back = super().follow(z)
+        h, places = functional.max_pool2d(h, 2, ceil_mode=True, return_indices=True)
+        nothing, places = torch.zeros_like(z).flatten(2), places.flatten(2)
+        return h, lambda error: back(nothing.scatter(2, places, error.flatten(2)).view_as(z))
 
 
 Term = Callable[[int, Layer, Tensor], Tensor]
@@ -150,30 +181,32 @@ class Chain:
             h = layer.after(reduce(torch.add, [z.relu() for z in products]))
         return reduce(torch.add, products)
 
+    @torch.no_grad()
     def traced(self, weights: Sequence[Tensor], x: Tensor) -> Trace:
         """Return what a forward pass under one set of weights leaves behind; the weights are constants."""
-        inputs, outputs, h = [], [], x
-        with torch.enable_grad():
-            for layer, weight in zip(self.layers, weights, strict=True):
-                inputs.append(h)
-                outputs.append(layer.apply(weight.detach().requires_grad_(), h))
-                h = layer.after(outputs[-1].relu())
-        return Trace(self.layers, inputs, outputs)
+        inputs, backs = [x], []
+        for layer, weight in zip(self.layers[:-1], weights, strict=False):
+            h, back = layer.follow(layer.apply(weight, inputs[-1]))
+            inputs.append(h)
+            backs.append(back)
+        result = self.layers[-1].apply(weights[-1], inputs[-1])
+        return Trace(self.layers, weights, inputs, backs, result)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Inputs and outputs of each layer."""
+    """What a forward pass left behind."""
 
     layers: list[Layer]
+    weights: Sequence[Tensor]
     inputs: list[Tensor]
-    outputs: list[Tensor]
+    """Of each layer."""
+    backs: list[Back]
+    """From each layer's input to the output of the layer below; the first has none below."""
+    result: Tensor
+    """The last layer's output."""
 
-    @property
-    def result(self) -> Tensor:
-        """The last layer's output, a constant."""
-        return self.outputs[-1].detach()
-
+    @torch.no_grad()
     def gradients(self, error: Tensor, parts: int) -> list[Tensor]:
         """Return per layer the gradient in its weights, summed over each of ``parts`` equal parts, [parts, out, in].
 
@@ -181,10 +214,13 @@ class Trace:
             error: The loss's gradient in the result, [B, out].
             parts: B for each sample's own.
         """
-        errors = torch.autograd.grad(self.outputs[-1], self.outputs, error)
-        with torch.no_grad():
-            each = zip(self.layers, errors, self.inputs, strict=True)
-            return [layer.gradients(e, h, parts) for layer, e, h in each]
+        found: list[Tensor] = []
+        for place in reversed(range(len(self.layers))):
+            layer, h = self.layers[place], self.inputs[place]
+            found.append(layer.gradients(error, h, parts))
+            if place:
+                error = self.backs[place - 1](layer.back(self.weights[place], error, h))
+        return found[::-1]
 
 
 def generate(generators: nn.ModuleDict, chain: Chain, gradients: Sequence[Tensor]) -> list[Tensor]:

@@ -134,12 +134,12 @@ class EpisodicStrategy(GradientStrategy):
         self.optimizer = self.make_optimizer(self.network)
         del self._x, self._pool
 
-    def learn(self, experience: Experience) -> None:
+    def lessons(self, experience: Experience) -> Iterator[Any]:
         """Train on episodes, then let go of the samples they were drawn from; if frozen, only keep exemplars."""
         if self.parameters.frozen:
             self._keep(experience)
         else:
-            super().learn(experience)
+            yield from super().lessons(experience)
             del self._x, self._pool
         self._remembered = {}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 P = 7.0
 
@@ -20,7 +21,7 @@ def coordinate(gradient: Tensor, p: float = P) -> Tensor:
 
     s = eᵖ g inside ±1, and grows by the logarithm outside: sign(g) (1 + p + log|g|).
     """
-    inside = (gradient * math.exp(p)).clamp_(-1, 1)
+    inside = functional.hardtanh_(gradient * math.exp(p))  # clamp_ has no rule for vmap
     size = gradient.abs().clamp_min_(math.exp(-p))  # the logarithm of 0 is slow on a CPU
     return size.log_().add_(p).clamp_min_(0).copysign_(gradient).add_(inside)
 
@@ -81,8 +82,9 @@ class ScalarGenerator(Generator):
         reach = self._REACH
         places = torch.arange(-reach * self._knots, reach * self._knots + 1, device=gradient.device)
         table = self.direct(places / self._knots)
-        position = (coordinate(gradient).clamp_(-reach, reach) + reach) * self._knots
-        values: Tensor = _Interpolation.apply(table, position)
+        s = functional.hardtanh_(coordinate(gradient), -reach, reach)
+        position = (s + reach) * self._knots
+        values: Tensor = _Interpolation.apply(table, position)[0]
         return values
 
     def direct(self, s: Tensor) -> Tensor:
@@ -94,15 +96,23 @@ class ScalarGenerator(Generator):
 class _Interpolation(torch.autograd.Function):
     """Linear interpolation in a table, differentiable in the table only."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, table: Tensor, position: Tensor) -> Tensor:
-        index = position.flatten().int().clamp_(max=len(table) - 2)
+    def forward(table: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the values, and for the way back the knots below and the shares of those above, flat."""
+        index = position.flatten().int().clamp_max_(len(table) - 2)
         share = position.flatten() - index
-        ctx.save_for_backward(index, share)
-        ctx.size = len(table)
         # Seven times as fast as table[index] on a CPU.
         below, step = table.index_select(0, index), table.diff().index_select(0, index)
-        return below.addcmul_(share, step).view_as(position)
+        return torch.addcmul(below, share, step).view_as(position), index, share
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, ...]) -> None:
+        _, index, share = output
+        ctx.mark_non_differentiable(index, share)
+        ctx.save_for_backward(index, share)
+        ctx.size = len(inputs[0])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
@@ -165,9 +175,10 @@ class SequenceGenerator(Generator):
     def _read_distinct(self, s: Tensor) -> Tensor:
         """Return outputs for [T, P], equal coordinates read once: backgrounds and silent units make most of them equal.
 
-        Elsewhere than on a CPU finding them would synchronise, and all are read.
+        Elsewhere than on a CPU finding them would synchronise, and all are read; so they are in a stack of learners,
+        of which each would find its own number.
         """
-        if s.device.type != "cpu":
+        if s.device.type != "cpu" or torch._C._functorch.is_batchedtensor(s):
             return self._read_all(s)
         first, place = _distinct(s)
         # Products of whole multiples of 64 columns give a column the same bits wherever it stands.

@@ -99,6 +99,7 @@ class MANN(EpisodicStrategy):
     Parameters: ClassVar[type[Parameters]] = MANNParameters
     paper = "Santoro et al. 2016, ICML, arXiv 1605.06065"
     meta_trained = True
+    stackable = True
     test_only = frozenset({"priming_order"})
     quick: ClassVar = {
         "controller": 64,

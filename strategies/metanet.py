@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -107,6 +107,8 @@ class Support:
     """[C] bool: units that compete."""
     pairs: Pairs | None
     """Of the contrastive loss; None takes cross-entropy."""
+    classifier: Tensor | None
+    """[C, K] weights on top of the keys that are never learnt, of the cross-entropy; None takes pairs."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class MetaNetwork(nn.Module):
         """Return W; for another number of units its last layer is one never learnt, which fast weights adapt."""
         *body, last = self.W
         if units != len(last):
-            last = self._never_learnt(units)
+            last = self.never_learnt(units)
             last = torch.zeros_like(last) if self._p.new_layer == "zero" else last
         return [*body, last]
 
@@ -238,12 +240,12 @@ class MetaNetwork(nn.Module):
         """Return the representation loss's gradient in the keys."""
         if support.pairs is not None:
             return contrastive_error(key, support.pairs, self._p.margin)
-        classifier = self._never_learnt(len(support.mask))[:, :-1]
+        classifier = cast(Tensor, support.classifier)
         y, valid = support.y[: len(key)], support.valid[: len(key)]
         error = cross_entropy_error(key.relu() @ classifier.T, y, support.mask)
         return (error * valid[:, None]) @ classifier * (key > 0)
 
-    def _never_learnt(self, units: int) -> Tensor:
+    def never_learnt(self, units: int) -> Tensor:
         """Return the last layer for a number of units that W was not trained for, always the same one."""
         if units not in self._unlearnt:
             generator = torch_generator(self._seed, "head")
@@ -258,6 +260,7 @@ class MetaNet(ProblemStrategy):
     Parameters: ClassVar[type[Parameters]] = MetaNetParameters
     paper = "Munkhdalai & Yu 2017, ICML, arXiv 1703.00837"
     meta_trained = True
+    stackable = True
     test_only = frozenset({"ablation", "new_layer"})
     quick: ClassVar = {"episodes": 20, "base_episodes": 60, "lr": 0.003, "temperature": 0.1}
     network: MetaNetwork
@@ -313,12 +316,14 @@ class MetaNet(ProblemStrategy):
         return torch.cat([self.network.answer(part, state, ablation) for part in parts])
 
     def _support(self, given: Examples, mask: Tensor, generator: torch.Generator) -> Support:
-        p, pairs = self.parameters, None
+        p = self.parameters
         one_shot = self.info.shots is not None and (p.meta_shots or self.info.shots) == 1
         usual = "cross-entropy" if one_shot else "contrastive"
         if (usual if p.representation == "auto" else p.representation) == "contrastive":
             pairs = draw_pairs(given.y, given.valid, p.pairs, generator)
-        return Support(given.x, given.y, given.valid, mask, pairs)
+            return Support(given.x, given.y, given.valid, mask, pairs, None)
+        classifier = self.network.never_learnt(len(mask))[:, :-1]
+        return Support(given.x, given.y, given.valid, mask, None, classifier)
 
 
 class MetaNetFrozenParameters(MetaNetParameters):

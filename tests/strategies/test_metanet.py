@@ -50,8 +50,10 @@ def make_support(generator: torch.Generator, representation: str, count: int = 1
     y = torch.arange(count) % 3
     everyone = torch.ones(count, dtype=torch.bool)
     mask = torch.tensor([True, True, True, False, True])
-    pairs = draw_pairs(y, everyone, 20, generator) if representation == "contrastive" else None
-    return Support(x, y, everyone, mask, pairs)
+    if representation == "contrastive":
+        return Support(x, y, everyone, mask, draw_pairs(y, everyone, 20, generator), None)
+    classifier = torch.randn(UNITS, P.hidden[-1], generator=generator)
+    return Support(x, y, everyone, mask, None, classifier)
 
 
 def product(layer: Layer, weight: Tensor, h: Tensor) -> Tensor:
@@ -117,8 +119,8 @@ def representation_losses(network: MetaNetwork, support: Support, slow: list[Ten
         distance = (key[left] - key[right]).norm(dim=1)
         same = support.y[left] == support.y[right]
         return torch.where(same, distance**2, (1.0 - distance).clamp_min(0) ** 2)
-    classifier = network._never_learnt(UNITS)[:, :-1]
-    logits = (key.relu() @ classifier.T).masked_fill(~support.mask, -torch.inf)
+    assert support.classifier is not None
+    logits = (key.relu() @ support.classifier.T).masked_fill(~support.mask, -torch.inf)
     return functional.cross_entropy(logits, support.y, reduction="none")
 
 
@@ -227,7 +229,9 @@ def test_another_number_of_units_gets_a_last_layer_of_its_own_that_is_never_lear
     network: MetaNetwork, support: Support
 ) -> None:
     """Trained on 5 ways, asked on 7: fast weights alone adapt the new layer."""
-    wider = replace(support, y=support.y + 4, mask=torch.ones(7, dtype=torch.bool))
+    classifier = None if support.pairs is not None else network.never_learnt(7)[:, :-1]
+    mask = torch.ones(7, dtype=torch.bool)
+    wider = replace(support, y=support.y + 4, mask=mask, classifier=classifier)
     memory = network.remember(wider)
     logits = network.answer(torch.randn(4, *SHAPE), memory)
     assert logits.shape == (4, 7)
@@ -243,7 +247,7 @@ def test_slow_weights_of_other_ways_can_be_zero_those_of_the_trained_ways_stay(
     network._p = network._p.model_copy(update={"new_layer": "zero"})
     assert not network.slow_weights(7)[-1].any()
     assert network.slow_weights(UNITS)[-1] is network.W[-1]
-    assert network._never_learnt(UNITS).any()  # the representation loss needs it
+    assert network.never_learnt(UNITS).any()  # the representation loss needs it
 
 
 def test_attention_is_a_softmax_over_cosines_divided_by_the_temperature(
