@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench import results
 from clbench.cli import main
@@ -19,9 +20,9 @@ from clbench.gradient import GradientStrategy
 from clbench.grid import Request, build
 from clbench.runner import Execution, run_one
 from clbench.running import Call, run_all
-from clbench.seeds import Seeds
+from clbench.seeds import Seeds, initialised_by
 from clbench.strategy import Strategy
-from clbench.stream import Stream
+from clbench.stream import Stream, StreamInfo
 from clbench.sweep import Job, grouped, perform_all, sweep
 from clbench.together import Together, alone_because
 from tests.toys import SCENARIOS, STRATEGIES, make, stream_of, toy_dataset, unprepared
@@ -92,23 +93,88 @@ def test_what_a_stack_would_not_call_or_cannot_trust_learns_alone(
     assert why in str(alone_because(type("Below", (kind,), {})))
 
 
-@pytest.mark.parametrize("name", ["finetune", "replay"])
+@pytest.mark.parametrize("name", ["finetune", "replay", "mer", "reptile", "metanet"])
 def test_a_learner_that_raises_costs_the_others_nothing(name: str) -> None:
     each = streams("class-incremental", count=3)
-    alone, joined = ([make(name, stream.info) for stream in each] for _ in range(2))
+    alone, joined = learners(name, each), learners(name, each)
     experiences = [next(stream.deliver(0)) for stream in each]
 
     def broken(samples: int) -> Any:
         yield torch.arange(4)
         raise ValueError("no more")
 
-    joined[1].schedule = broken  # type: ignore[attr-defined]
-    raised = Together().learn(joined, experiences)  # type: ignore[arg-type]
+    joined[1].schedule = broken
+    raised = Together().learn(joined, experiences)
     assert [str(error) for error in raised] == ["None", "no more", "None"]
     for index in (0, 2):
         alone[index].learn(experiences[index])
         expected = parameters(alone[index])
         torch.testing.assert_close(parameters(joined[index]), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ewc", "lwf", "mer", "reptile", "metanet"])
+def test_a_checkpoint_of_a_learner_in_a_stack_is_its_own(name: str, tmp_path: Path) -> None:
+    """Learners that go on from theirs, one of them alone, end where those do that were never interrupted."""
+    each = streams("class-incremental", count=3)
+    undisturbed, resumed = learners(name, each), learners(name, each)
+    together = Together()
+    for index in range(2):
+        if index == 1:
+            for number, (learner, fresh) in enumerate(zip(undisturbed, resumed, strict=True)):
+                torch.save(learner.state_dict(), tmp_path / f"{number}")
+                fresh.load_state_dict(torch.load(tmp_path / f"{number}", weights_only=True))
+        experiences = [next(stream.deliver(index)) for stream in each]
+        assert together.learn(undisturbed, experiences) == [None] * 3
+    assert Together().learn(resumed[:2], experiences[:2]) == [None] * 2
+    resumed[2].learn(experiences[2])
+    for one, other in zip(undisturbed, resumed, strict=True):
+        torch.testing.assert_close(parameters(other), parameters(one), atol=1e-5, rtol=1e-4)
+
+
+def test_learners_that_adapt_to_answer_amid_a_stack_end_where_they_end_alone() -> None:
+    """Reptile moves its network, its gradients and its optimiser aside and back, all of them in the stack's memory."""
+    each = streams("class-incremental", count=3)
+    alone, joined = (learners("reptile", each, adapt_steps=2) for _ in range(2))
+    answers: dict[int, list[Tensor]] = {id(learner): [] for learner in (*alone, *joined)}
+
+    def probe(learner: Any, x: Tensor) -> None:
+        if learner.effort.steps % 3 == 0:
+            with torch.no_grad():
+                answers[id(learner)].append(learner.predict(x, None))
+
+    for learner, stream in (*zip(alone, each, strict=True), *zip(joined, each, strict=True)):
+        learner.on_step = partial(probe, learner, stream.test_set(2).x)
+    together = Together()
+    for index in range(2):
+        experiences = [next(stream.deliver(index)) for stream in each]
+        for learner, experience in zip(alone, experiences, strict=True):
+            learner.learn(experience)
+        assert together.learn(joined, experiences) == [None] * 3
+    for one, other in zip(alone, joined, strict=True):
+        torch.testing.assert_close(parameters(other), parameters(one), atol=1e-5, rtol=1e-4)
+        assert answers[id(one)]
+        torch.testing.assert_close(answers[id(other)], answers[id(one)], atol=1e-4, rtol=1e-3)
+
+
+class Normalised(GradientStrategy):
+    def build(self, info: StreamInfo) -> nn.Module:
+        with initialised_by(info.seeds.init):
+            return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, info.classes))
+
+
+def test_buffers_are_those_of_each_learner() -> None:
+    """Learners with uneven last batches: some steps are taken by a part of the stack, or alone."""
+    each = streams("class-incremental")
+    kinds = [Normalised(Normalised.Parameters.parse({"epochs": 2}, "it")) for _ in range(8)]
+    alone, joined = kinds[:4], kinds[4:]
+    for learner, stream in (*zip(alone, each, strict=True), *zip(joined, each, strict=True)):
+        learner.setup(stream.info)
+    experiences = [next(stream.deliver(0)) for stream in each]
+    for learner, experience in zip(alone, experiences, strict=True):
+        learner.learn(experience)
+    assert Together().learn(joined, experiences) == [None] * 4
+    for one, other in zip(alone, joined, strict=True):
+        torch.testing.assert_close(other.network.state_dict(), one.network.state_dict())
 
 
 def jobs_of(folder: Path, strategy: str = "replay", seeds: int = 3, **hyper: Any) -> list[Job]:
@@ -156,9 +222,17 @@ def test_groups_hold_seeds_of_one_specification_and_say_who_cannot_be_in_one(
     assert grouped(jobs, 1) == ([[job] for job in jobs], {})
 
 
-def test_a_diverging_seed_fails_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [
+        ("finetune", {"optimizer": "sgd", "lr": 1e4, "epochs": 20}),
+        ("reptile", {"optimizer": "sgd", "lr": 1e4, "epochs": 20}),
+        ("mer", {"lr": 1e30, "beta": 1.0, "batches_per_example": 1, "replay_batch_size": 1}),
+    ],
+)
+def test_a_diverging_seed_fails_alone(tmp_path: Path, name: str, hyper: dict[str, Any]) -> None:
     """With a huge rate on SGD every seed diverges, each at its own step."""
-    jobs = jobs_of(tmp_path, "finetune", optimizer="sgd", lr=1e4, epochs=20)
+    jobs = jobs_of(tmp_path, name, **hyper)
     ends = dict(sweep(grouped(jobs, 3)[0], InProcess(), Nobody()))
     for number, job in enumerate(jobs):
         record, alone = ends[number].record, run_one(job.specification)

@@ -61,6 +61,25 @@ def test_without_draws_it_is_sgd_one_example_at_a_time(scenario: str, network: s
     assert ours.effort == plain.effort
 
 
+class Twice(MER):  # type: ignore[misc, valid-type]
+    """MER with a loss of its own."""
+
+    def loss(self, network: Any, batch: Batch) -> Tensor:
+        loss: Tensor = super().loss(network, batch)
+        return 2 * loss
+
+
+def test_a_loss_of_its_own_is_what_is_descended() -> None:
+    """Steps by hand are of cross-entropy alone: twice the loss is twice the rate."""
+    stream = stream_of("class-incremental", online=True, samples=6)
+    given = {**PLAIN, "hidden": [8], "lr": 0.01}
+    ours, faster = Twice(MER.Parameters.parse(given, "mer")), mer(stream, **{**given, "lr": 0.02})
+    ours.setup(stream.info)
+    for learner in (ours, faster):
+        learner.learn(first(stream))
+    torch.testing.assert_close(vector(ours), vector(faster))
+
+
 class Noting(MER):  # type: ignore[misc, valid-type]
     """MER that notes every sequence, and how many exemplars there were."""
 

@@ -170,6 +170,34 @@ def test_the_inner_optimizer_is_torchs(optimizer: str) -> None:
     torch.testing.assert_close(weights, reference.detach(), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("adam", [True, False])
+def test_optimizers_stepped_at_once_go_where_each_goes_alone(adam: bool) -> None:
+    """Also where one has more steps behind it: its second moments are corrected by its own number."""
+    generator = torch.Generator().manual_seed(0)
+    start, gradients = (
+        torch.randn(3, 20, generator=generator),
+        torch.randn(3, 20, generator=generator),
+    )
+
+    def three() -> list[InnerOptimizer]:
+        made = [
+            InnerOptimizer(w.clone(), g, 0.01, adam=adam)
+            for w, g in zip(start, gradients, strict=True)
+        ]
+        for _ in range(4):
+            made[1].step()
+        return made
+
+    alone, joined = three(), three()
+    for _ in range(3):
+        for optimizer in alone:
+            optimizer.step()
+        InnerOptimizer.step_each(joined)
+    assert [o.steps for o in joined] == [3, 7, 3]
+    for one, other in zip(alone, joined, strict=True):
+        torch.testing.assert_close(other.weights, one.weights)
+
+
 def test_parameters_are_views_of_one_vector_in_any_layout() -> None:
     network = StridedConv4((1, 8, 8), 6, 3)
     network.to(memory_format=torch.channels_last)
