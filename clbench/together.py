@@ -44,9 +44,19 @@ def alone_because(kind: type[Strategy]) -> str | None:
                 f"it has a {method} of its own, which a stack would not call; lessons can yield"
                 " what each step learns from and do the rest in between"
             )
-    if kind.loss is not GradientStrategy.loss and not kind.stackable:
+    if not _has_stackable_loss(kind):
         return "its loss may depend on more than its arguments: it does not say stackable = True"
     return None
+
+
+def _has_stackable_loss(kind: type[GradientStrategy]) -> bool:
+    """Return whether its loss is the framework's, or said to be stackable, in its own class or below."""
+    for each in kind.__mro__[: kind.__mro__.index(GradientStrategy)]:
+        if "stackable" in vars(each):
+            return bool(vars(each)["stackable"])
+        if "loss" in vars(each):
+            return False
+    return True
 
 
 class Together:

@@ -85,12 +85,26 @@ class OwnLoss(GradientStrategy):
         return super().loss(network, batch)
 
 
-@pytest.mark.parametrize(("kind", "why"), [(OwnStep, "a step of its own"), (OwnLoss, "stackable")])
+class OwnLossBelow(type(unprepared("lwf"))):  # type: ignore[misc]
+    def loss(self, network: Any, batch: Any) -> Any:
+        return super().loss(network, batch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (OwnStep, "a step of its own"),
+        (OwnLoss, "stackable = True"),
+        (OwnLossBelow, "stackable = True"),
+    ],
+)
 def test_what_a_stack_would_not_call_or_cannot_trust_learns_alone(
     kind: type[Strategy], why: str
 ) -> None:
     assert why in str(alone_because(kind))
     assert why in str(alone_because(type("Below", (kind,), {})))
+    if "stackable" in why:
+        assert alone_because(type("Trusted", (kind,), {"stackable": True})) is None
 
 
 @pytest.mark.parametrize("name", ["finetune", "replay", "mer", "reptile", "metanet"])
