@@ -126,10 +126,10 @@ class Stack:
         for index in range(len(learners)):
             _share(parameters[index], self._weights, index)
             _share(buffers[index], self._buffers, index)
-        for weight in self._weights:
-            weight.requires_grad_()
+        for weight, parameter in zip(self._weights, parameters[0], strict=True):
+            weight.requires_grad_(parameter.requires_grad)
         self._lent = [
-            [(p, g[index]) for p, g in zip(own, self._gradients, strict=True)]
+            [(p, g[index]) for p, g in zip(own, self._gradients, strict=True) if p.requires_grad]
             for index, own in enumerate(parameters)
         ]
         self._lend(range(len(learners)))
@@ -151,8 +151,9 @@ class Stack:
         losses = self._losses(batches)
         if losses.ndim != 1:
             raise not_a_loss(losses[0], learners[0].loss)
-        found = slopes(losses.sum(), self._weights, learners[0].loss)
-        torch._foreach_copy_(self._gradients, list(found))
+        learnt = [n for n, weight in enumerate(self._weights) if weight.requires_grad]
+        found = slopes(losses.sum(), [self._weights[n] for n in learnt], learners[0].loss)
+        torch._foreach_copy_([self._gradients[n] for n in learnt], list(found))
         self._lend(batches)
         penalties = [learner.penalise() for learner in learners]
         for learner in learners:

@@ -170,16 +170,20 @@ def test_learners_that_adapt_to_answer_amid_a_stack_end_where_they_end_alone() -
         torch.testing.assert_close(answers[id(other)], answers[id(one)], atol=1e-4, rtol=1e-3)
 
 
-class Normalised(GradientStrategy):
+class OwnNetwork(GradientStrategy):
+    """Has batch statistics as buffers, and a layer that is not learnt."""
+
     def build(self, info: StreamInfo) -> nn.Module:
         with initialised_by(info.seeds.init):
-            return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, info.classes))
+            frozen, head = nn.Linear(16, 16), nn.Linear(16, info.classes)
+        frozen.requires_grad_(requires_grad=False)
+        return nn.Sequential(nn.Flatten(), frozen, nn.BatchNorm1d(16), head)
 
 
-def test_buffers_are_those_of_each_learner() -> None:
+def test_buffers_and_what_is_not_learnt_are_those_of_each_learner() -> None:
     """Learners with uneven last batches: some steps are taken by a part of the stack, or alone."""
     each = streams("class-incremental")
-    kinds = [Normalised(Normalised.Parameters.parse({"epochs": 2}, "it")) for _ in range(8)]
+    kinds = [OwnNetwork(OwnNetwork.Parameters.parse({"epochs": 2}, "it")) for _ in range(8)]
     alone, joined = kinds[:4], kinds[4:]
     for learner, stream in (*zip(alone, each, strict=True), *zip(joined, each, strict=True)):
         learner.setup(stream.info)
