@@ -58,6 +58,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
     threads: int | None = None,
     jobs: int | None = None,
     together: int | None = None,
+    capture: bool = False,
     force: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
@@ -88,6 +89,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         threads: CPU threads of a run, 1 by default; other counts give other bits.
         jobs: Worker processes; a script must then call this under ``if __name__ == "__main__":``.
         together: Seeds of a run whose networks learn as one stack, where the strategy can; for a GPU.
+        capture: Take training steps as CUDA graphs, where the strategy can.
         force: Run again what is already there.
         dry_run: Check everything, run nothing.
         quiet: No progress on stderr.
@@ -118,6 +120,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         "threads": threads,
         "jobs": jobs,
         "together": together,
+        "capture": capture,
         "force": force,
         "quiet": quiet,
     }

@@ -168,10 +168,11 @@ class GradientStrategy(Strategy):
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser the hyper-parameters name."""
         p, weights = self.parameters, network.parameters()
-        fused = self.info.device.type in ("cpu", "cuda")
+        kind = self.info.device.type
+        fused = kind in ("cpu", "cuda")
         if getattr(p, "optimizer", "adam") == "sgd":
             return torch.optim.SGD(weights, lr=p.lr, fused=fused)
-        return torch.optim.Adam(weights, lr=p.lr, fused=fused)
+        return torch.optim.Adam(weights, lr=p.lr, fused=fused, capturable=kind == "cuda")
 
     def pretrain(self, base: Base) -> None:
         """Train a network on the base classes by cross-entropy alone; its body goes under the fresh head.

@@ -75,6 +75,11 @@ _EXECUTION = (
         help="Seeds of a run whose networks learn as one stack, where the strategy can: for a GPU.",
     ),
     click.option(
+        "--capture",
+        is_flag=True,
+        help="Take training steps as CUDA graphs, where the strategy can: for small networks.",
+    ),
+    click.option(
         "--results",
         type=Folder(),
         default="results",
