@@ -18,7 +18,7 @@ from clbench.episode_plan import EpisodeScenario
 from clbench.errors import UsageError
 from clbench.gathered import Results
 from clbench.grid import Cell
-from clbench.registry import reload_changed
+from clbench.plugins import reload_changed
 from clbench.running import Call, plan, run_all
 from clbench.scenario import Scenario
 from clbench.session import name_of, of_session

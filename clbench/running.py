@@ -17,7 +17,7 @@ from clbench.expansion import expand
 from clbench.graphs import uncaptured_because
 from clbench.grid import Cell, build
 from clbench.parameters import Parameters, PositiveInt
-from clbench.registry import load_plugins
+from clbench.plugins import load_plugins
 from clbench.runner import Execution, choose_device
 from clbench.specify import strategy_class
 from clbench.sweep import Job, grouped, sweep

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from clbench import config_files, registry
-from clbench.registry import load_plugins
+from clbench.plugins import load_plugins
 
 if TYPE_CHECKING:
     from clbench.running import Call
