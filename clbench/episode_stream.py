@@ -19,6 +19,7 @@ from clbench.dataset import Dataset
 from clbench.episode_plan import EpisodeOptions, EpisodePlan
 from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, quarter_turns
 from clbench.errors import UsageError
+from clbench.residence import fits
 from clbench.scenario import Indices
 from clbench.seeds import Seeds, torch_generator
 from clbench.stream import StreamInfo, normalisation
@@ -104,6 +105,7 @@ class EpisodeStream:
             )
         self.plan, self.options = plan, options
         self._data, self._device, self._seeds = dataset, device, seeds
+        self._home = device if fits(dataset, device) else torch.device("cpu")
         told, asked = options.each
         self.shape = Shape(options.ways, told, asked)
         """Of validation and test episodes."""
@@ -189,4 +191,5 @@ class EpisodeStream:
             label = place[y.numpy()]
             xs.append(x[torch.from_numpy(label >= 0)])
             labels.append(label[label >= 0])
-        return Sampler(torch.cat(xs).to(self._device), np.concatenate(labels), views, device)
+        x = torch.cat(xs).to(self._home)
+        return Sampler(x, np.concatenate(labels), views, device, self._device)
