@@ -19,6 +19,7 @@ from clbench.dataset import Dataset
 from clbench.episode_plan import EpisodeOptions, EpisodePlan
 from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, quarter_turns
 from clbench.errors import UsageError
+from clbench.precision import Precision
 from clbench.residence import fits
 from clbench.scenario import Indices
 from clbench.seeds import Seeds, torch_generator
@@ -94,6 +95,7 @@ class EpisodeStream:
         scenario: str,
         seeds: Seeds,
         device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         if options.size is not None:
             dataset = dataset.resized(options.size)
@@ -125,6 +127,7 @@ class EpisodeStream:
             device=device,
             shots=told,
             in_sequence=options.protocol == "presentations",
+            precision=precision,
         )
 
     def training(self, **shape: int | None) -> TrainingEpisodes:

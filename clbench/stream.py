@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from clbench.dataset import Dataset
+from clbench.precision import Precision
 from clbench.residence import Hosted, Images, Resident, fits
 from clbench.scenario import Indices, Plan, ScenarioOptions, Task
 from clbench.seeds import Seeds, numpy_generator
@@ -60,6 +61,7 @@ class StreamInfo:
         in_sequence: Whether an episode is a sequence, each sample to be named before its label is told.
         base_classes: Classes of the base split, which are none of the C; 0 where there is none.
         problem: Which of several problems of episodes this is about, where a stream's experiences are such.
+        precision: What forward passes are computed in: ``float32``, or ``bf16`` for torch's autocast to bfloat16.
     """
 
     scenario: str
@@ -79,6 +81,7 @@ class StreamInfo:
     in_sequence: bool = False
     base_classes: int = 0
     problem: int = 0
+    precision: Precision = "float32"
 
     @property
     def several_problems(self) -> bool:
@@ -145,6 +148,7 @@ class Stream:
         scenario: str,
         seeds: Seeds,
         device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         self.plan = plan
         self.options = options
@@ -168,6 +172,7 @@ class Stream:
             seeds=seeds,
             device=device,
             base_classes=len(plan.base.units) if plan.base else 0,
+            precision=precision,
         )
         self._priority = torch.from_numpy(
             numpy_generator(seeds.memory, "memory").random(sum(len(t.train) for t in plan.tasks))
