@@ -50,6 +50,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
     named_seeds: Mapping[str, SeedsLike] | None = None,
     eval_every: int | None = None,
     eval_samples: int | None = None,
+    precision: str | None = None,
     config: str | Path | None = None,
     plugins: Sequence[str] = (),
     results: str | Path | None = None,
@@ -81,6 +82,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         named_seeds: Seeds of ``order``, ``init``, ``train`` or ``memory`` alone, crossed with the others.
         eval_every: Evaluate while learning, too, every so many steps; adds the any-time metrics.
         eval_samples: Test samples of each task for that; all by default.
+        precision: Of forward passes: ``float32`` by default, or ``bf16`` for mixed precision.
         config: Name of a shipped configuration, or a TOML file.
         plugins: Files or modules to import first.
         results: Results folder; ``results`` by default.
@@ -113,6 +115,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         "vary": _varied(vary),
         "eval_every": eval_every,
         "eval_samples": eval_samples,
+        "precision": precision,
         **{f"{name}_seeds": _seeds(own) for name, own in (named_seeds or {}).items()},
     }
     given: dict[str, Any] = {"results": results, "data_dir": data_dir, "device": device}

@@ -22,6 +22,7 @@ from clbench.loss_trace import LossTrace
 from clbench.memory import Memory
 from clbench.networks import Initialisation, NetworkName, copy_body, make_network
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
+from clbench.precision import computing
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
 from clbench.stream import Experience, StreamInfo, masked
@@ -226,7 +227,8 @@ class GradientStrategy(Strategy):
 
     def step(self, batch: Any) -> None:
         """Take one optimiser step."""
-        loss = self.loss(self.network, batch)
+        with computing(self.info.precision, self.info.device):
+            loss = self.loss(self.network, batch)
         backward(loss, self.loss)
         penalty = self.penalise()
         self.before_step()
@@ -269,9 +271,10 @@ class GradientStrategy(Strategy):
         """Return the network's logits."""
         training = self.network.training
         self.network.eval()
-        logits: Tensor = self.network(self.info.normalise(x))
+        with computing(self.info.precision, self.info.device):
+            logits: Tensor = self.network(self.info.normalise(x))
         self.network.train(training)
-        return logits
+        return logits if self.info.precision == "float32" else logits.float()
 
     def first_bad_step(self) -> Tensor | None:
         """Return the first step whose loss was not finite, −1 if none."""
