@@ -18,7 +18,7 @@ from clbench.episode_plan import EpisodeScenario
 from clbench.errors import UsageError
 from clbench.gathered import Results
 from clbench.grid import Cell
-from clbench.registry import reload_changed
+from clbench.plugins import reload_changed
 from clbench.running import Call, plan, run_all
 from clbench.scenario import Scenario
 from clbench.session import name_of, of_session
@@ -50,6 +50,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
     named_seeds: Mapping[str, SeedsLike] | None = None,
     eval_every: int | None = None,
     eval_samples: int | None = None,
+    precision: str | None = None,
     config: str | Path | None = None,
     plugins: Sequence[str] = (),
     results: str | Path | None = None,
@@ -58,6 +59,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
     threads: int | None = None,
     jobs: int | None = None,
     together: int | None = None,
+    capture: bool = False,
     force: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
@@ -80,6 +82,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         named_seeds: Seeds of ``order``, ``init``, ``train`` or ``memory`` alone, crossed with the others.
         eval_every: Evaluate while learning, too, every so many steps; adds the any-time metrics.
         eval_samples: Test samples of each task for that; all by default.
+        precision: Of forward passes: ``float32`` by default, or ``bf16`` for mixed precision.
         config: Name of a shipped configuration, or a TOML file.
         plugins: Files or modules to import first.
         results: Results folder; ``results`` by default.
@@ -88,6 +91,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         threads: CPU threads of a run, 1 by default; other counts give other bits.
         jobs: Worker processes; a script must then call this under ``if __name__ == "__main__":``.
         together: Seeds of a run whose networks learn as one stack, where the strategy can; for a GPU.
+        capture: Take training steps as CUDA graphs, where the strategy can.
         force: Run again what is already there.
         dry_run: Check everything, run nothing.
         quiet: No progress on stderr.
@@ -111,6 +115,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         "vary": _varied(vary),
         "eval_every": eval_every,
         "eval_samples": eval_samples,
+        "precision": precision,
         **{f"{name}_seeds": _seeds(own) for name, own in (named_seeds or {}).items()},
     }
     given: dict[str, Any] = {"results": results, "data_dir": data_dir, "device": device}
@@ -118,6 +123,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         "threads": threads,
         "jobs": jobs,
         "together": together,
+        "capture": capture,
         "force": force,
         "quiet": quiet,
     }

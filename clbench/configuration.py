@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from clbench import config_files
 from clbench.parameters import Parameters, PositiveInt
+from clbench.precision import Precision
 
 
 def _listed(value: Any) -> Any:
@@ -41,6 +42,7 @@ class Grid(Parameters):
     memory_seeds: Seeds = Field(default_factory=list)
     eval_every: PositiveInt | None = None
     eval_samples: PositiveInt | None = None
+    precision: Precision = "float32"
     options: Table = Field(default_factory=dict)
     """Scenario options; a table named like a scenario holds those of it alone."""
     hyper_parameters: Table = Field(default_factory=dict)

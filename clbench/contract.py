@@ -20,6 +20,9 @@ _READ = (
 )
 """Hyper-parameters, and the methods of `GradientStrategy` that together read them if none is a strategy's own."""
 
+_COMPUTING = ("learn", "step", "predict", "answer")
+"""Methods of `GradientStrategy` that heed ``info.precision``."""
+
 
 def check_strategy(found: Resolved) -> type[Strategy]:
     """Return the class a name stands for.
@@ -72,17 +75,29 @@ def make(kind: type[Strategy], parameters: Parameters) -> Strategy:
 
 
 def reason_against(strategy: Strategy, info: StreamInfo) -> str | None:
-    """Return why a strategy does not take part in such a stream, None if it does.
+    """Return why a strategy does not take part in such a stream, in its precision; None if it does.
 
     Raises:
         UsageError: Its `skip_reason` returned neither.
     """
     reason: Any = strategy.skip_reason(info)
+    if reason is None and info.precision != "float32" and not _computes_as_told(type(strategy)):
+        return (
+            f"computes in float32 only; precision {info.precision} is for a GradientStrategy that"
+            f" leaves {', '.join(_COMPUTING)} as they are"
+        )
     if reason is None or isinstance(reason, str):
         return reason
     raise UsageError(
         f"skip_reason must return a str that says why, or None, not {reason!r}"
         f"{defined_at(strategy.skip_reason)}"
+    )
+
+
+def _computes_as_told(kind: type[Strategy]) -> bool:
+    """Return whether whatever computes in a precision of choice is the framework's."""
+    return issubclass(kind, GradientStrategy) and all(
+        getattr(kind, name) is getattr(GradientStrategy, name) for name in _COMPUTING
     )
 
 

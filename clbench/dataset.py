@@ -1,4 +1,4 @@
-"""A dataset: device-resident tensors per split, class names, normalisation and a content hash.
+"""A dataset: tensors per split, class names, normalisation and a content hash.
 
 A `DatasetReader` reads files into numpy `Arrays`; `load` checks them, caches them as one safetensors file (never in a
 data directory, never a pickle) and returns a `Dataset`.
@@ -79,9 +79,10 @@ class Dataset:
         _, channels, height, width = self.x_train.shape
         return channels, height, width
 
-    def to(self, device: torch.device) -> Dataset:
-        """Return the dataset with its tensors on ``device``."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
+    def to(self, device: torch.device, *, images: bool = True) -> Dataset:
+        """Return the dataset with its tensors on ``device``, or its labels alone."""
+        moved = [name for name in _TENSORS if images or not name.startswith("x_")]
+        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
 
     def resized(self, size: int) -> Dataset:
         """Return the dataset with images of size × size pixels: bilinear, over a source pixel's whole share."""

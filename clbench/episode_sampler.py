@@ -95,13 +95,19 @@ class Sampler:
         label: [M] their classes, 0…k−1.
         views: [V, h·w] orders of the pixels, in each of which a class is one of its own; None is the one they have.
         device: Where draws are made; that of the generators.
+        target: Where episodes are used; None: where the images lie.
     """
 
     def __init__(
-        self, x: Tensor, label: Indices, views: Tensor | None, device: torch.device
+        self,
+        x: Tensor,
+        label: Indices,
+        views: Tensor | None,
+        device: torch.device,
+        target: torch.device | None = None,
     ) -> None:
-        self._x, self._device = x, device
-        self._views = None if views is None else views.to(x.device)
+        self._x, self._device, self._target = x, device, target or x.device
+        self._views = None if views is None else views.to(self._target)
         self._each = 1 if views is None else len(views)
         self._least = int(np.bincount(label).min())
         self._pool = Pool(torch.as_tensor(label, device=device), int(label.max()) + 1)
@@ -133,11 +139,11 @@ class Sampler:
         keys = torch.rand(episodes, ways * each, generator=generator, device=self._device)
         order = keys.argsort(1)
         labels = order // each
-        views = view.gather(1, labels).to(self._x.device)
-        x = self._x[rows.flatten(1).gather(1, order).to(self._x.device)]
+        views = view.gather(1, labels).to(self._target)
+        x = self._x[rows.flatten(1).gather(1, order).to(self._x.device)].to(self._target)
         if self._views is not None:
             x = rearranged(x, self._views[views])
-        return x, labels.to(self._x.device)
+        return x, labels.to(self._target)
 
 
 def quarter_turns(size: int) -> Tensor:

@@ -19,6 +19,8 @@ from clbench.dataset import Dataset
 from clbench.episode_plan import EpisodeOptions, EpisodePlan
 from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, quarter_turns
 from clbench.errors import UsageError
+from clbench.precision import Precision
+from clbench.residence import fits
 from clbench.scenario import Indices
 from clbench.seeds import Seeds, torch_generator
 from clbench.stream import StreamInfo, normalisation
@@ -93,6 +95,7 @@ class EpisodeStream:
         scenario: str,
         seeds: Seeds,
         device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         if options.size is not None:
             dataset = dataset.resized(options.size)
@@ -104,6 +107,7 @@ class EpisodeStream:
             )
         self.plan, self.options = plan, options
         self._data, self._device, self._seeds = dataset, device, seeds
+        self._home = device if fits(dataset, device) else torch.device("cpu")
         told, asked = options.each
         self.shape = Shape(options.ways, told, asked)
         """Of validation and test episodes."""
@@ -123,6 +127,7 @@ class EpisodeStream:
             device=device,
             shots=told,
             in_sequence=options.protocol == "presentations",
+            precision=precision,
         )
 
     def training(self, **shape: int | None) -> TrainingEpisodes:
@@ -189,4 +194,5 @@ class EpisodeStream:
             label = place[y.numpy()]
             xs.append(x[torch.from_numpy(label >= 0)])
             labels.append(label[label >= 0])
-        return Sampler(torch.cat(xs).to(self._device), np.concatenate(labels), views, device)
+        x = torch.cat(xs).to(self._home)
+        return Sampler(x, np.concatenate(labels), views, device, self._device)

@@ -19,6 +19,7 @@ from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
 from clbench.evaluator import Outcome, run_stream
+from clbench.precision import choose_precision
 from clbench.problem_evaluator import run_problems
 from clbench.problem_stream import ProblemStream
 from clbench.runner import choose_device
@@ -68,6 +69,7 @@ def make_stream(
     *,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "float32",
     data_dir: str | Path | None = None,
     **options: Any,
 ) -> Stream | EpisodeStream:
@@ -78,6 +80,7 @@ def make_stream(
         dataset: A name or a class.
         seed: Order, initialisation, training and memory seed.
         device: Where the images lie.
+        precision: Of forward passes, ``float32`` or ``bf16``.
         data_dir: Data folder; None is the usual one.
         **options: Of the scenario, as ``experiences=5``.
 
@@ -92,7 +95,7 @@ def make_stream(
     folder = None if data_dir is None else Path(data_dir).expanduser()
     data = dataset_of(name_of("datasets", dataset), folder)
     seeds, place = Seeds.of(seed), choose_device(device)
-    return build_stream(kind, chosen, data, name, seeds, place, folder)
+    return build_stream(kind, chosen, data, name, seeds, place, folder, choose_precision(precision))
 
 
 def evaluate(

@@ -57,6 +57,7 @@ def _requests(
             hyper_parameters=hyper_parameters,
             named_seeds=named_seeds,
             anytime=_anytime(said),
+            precision=said.precision,
             origin=origin,
         )
 

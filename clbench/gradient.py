@@ -22,6 +22,7 @@ from clbench.loss_trace import LossTrace
 from clbench.memory import Memory
 from clbench.networks import Initialisation, NetworkName, copy_body, make_network
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
+from clbench.precision import computing
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
 from clbench.stream import Experience, StreamInfo, masked
@@ -179,10 +180,11 @@ class GradientStrategy(Strategy):
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser the hyper-parameters name."""
         p, weights = self.parameters, network.parameters()
-        fused = self.info.device.type in ("cpu", "cuda")
+        kind = self.info.device.type
+        fused = kind in ("cpu", "cuda")
         if getattr(p, "optimizer", "adam") == "sgd":
             return torch.optim.SGD(weights, lr=p.lr, fused=fused)
-        return torch.optim.Adam(weights, lr=p.lr, fused=fused)
+        return torch.optim.Adam(weights, lr=p.lr, fused=fused, capturable=kind == "cuda")
 
     def pretrain(self, base: Base) -> None:
         """Train a network on the base classes by cross-entropy alone; its body goes under the fresh head.
@@ -238,7 +240,8 @@ class GradientStrategy(Strategy):
     def step(self, batch: Any) -> None:
         """Take an optimiser step on each part of a batch, most often one on all of it."""
         for part in self.parts(batch):
-            loss = self.loss(self.stepped, part)
+            with computing(self.info.precision, self.info.device):
+                loss = self.loss(self.stepped, part)
             backward(loss, self.loss)
             penalty = self.penalise()
             self.before_step()
@@ -281,9 +284,10 @@ class GradientStrategy(Strategy):
         """Return the network's logits."""
         training = self.network.training
         self.network.eval()
-        logits: Tensor = self.network(self.info.normalise(x))
+        with computing(self.info.precision, self.info.device):
+            logits: Tensor = self.network(self.info.normalise(x))
         self.network.train(training)
-        return logits
+        return logits if self.info.precision == "float32" else logits.float()
 
     def first_bad_step(self) -> Tensor | None:
         """Return the first step whose loss was not finite, −1 if none."""

@@ -11,6 +11,7 @@ from typing import Any
 from clbench import results
 from clbench.errors import UsageError, about
 from clbench.evaluator import Anytime
+from clbench.precision import Precision
 from clbench.session import of_session
 from clbench.specification import Specification, result_path
 from clbench.specify import scenario_class, specify, strategy_class
@@ -30,6 +31,7 @@ class Request:
     """Values of a named seed, crossed with the seeds."""
     anytime: Anytime | None = None
     """Evaluate while learning, too."""
+    precision: Precision = "float32"
     origin: str = ""
     """The grid of a configuration it comes from, for messages."""
 
@@ -112,6 +114,7 @@ def _cells(request: Request, folder: Path, data_dir: Path | None, force: bool) -
                 hyper_parameters=request.hyper_parameters,
                 seeds=named,
                 anytime=request.anytime,
+                precision=request.precision,
                 data_dir=data_dir,
             )
         path = result_path(folder, specification)

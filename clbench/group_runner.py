@@ -25,6 +25,8 @@ def one_by_one_because(specification: Specification) -> str | None:
     scenario, _ = scenario_class(specification["scenario"]["name"])
     if not issubclass(scenario, Scenario):
         return "episodes are no stream to learn"
+    if specification["protocol"]["precision"] != "float32":
+        return "a stack computes in float32 only: autocast does not reach into vmap"
     strategy, _ = strategy_class(specification["strategy"]["name"])
     return alone_because(strategy)
 

@@ -19,6 +19,7 @@ from clbench.episode_plan import EpisodeOptions, EpisodePlan, check_samples
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
 from clbench.parameters import Parameters, PositiveInt
+from clbench.precision import Precision
 from clbench.scenario import Labels
 from clbench.seeds import Seeds, of_second_problem
 from clbench.shifts import Permutation
@@ -71,6 +72,7 @@ class ProblemStream(EpisodeStream):
         scenario: str,
         seeds: Seeds,
         device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         if second.shape != dataset.shape:
             raise UsageError(
@@ -79,15 +81,14 @@ class ProblemStream(EpisodeStream):
             )
         if plan.held_out:
             raise UsageError("validation=true is for the scenario episodic; here it must be false")
-        super().__init__(dataset, plan, options, scenario=scenario, seeds=seeds, device=device)
+        said: dict[str, Any] = {"scenario": scenario, "device": device, "precision": precision}
+        super().__init__(dataset, plan, options, seeds=seeds, **said)
         classes = plan.train, plan.validation, plan.test
         self.plan = ProblemPlan(*classes, then_hash=second.hash)
         self.probe_every: int = options.probe_every
         """Training episodes of the second problem between two tests on both."""
         self.info = replace(self.info, experiences=2)
-        self.second = _Permuted(
-            second, options, scenario=scenario, seeds=of_second_problem(seeds), device=device
-        )
+        self.second = _Permuted(second, options, seeds=of_second_problem(seeds), **said)
 
 
 class _Permuted(EpisodeStream):

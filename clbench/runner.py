@@ -20,6 +20,7 @@ from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
 from clbench.evaluator import Anytime, Course, Outcome, Progress, course, learn_each
+from clbench.graphs import capture_steps
 from clbench.problem_evaluator import run_problems
 from clbench.problem_stream import ProblemStream
 from clbench.provenance import provenance
@@ -42,6 +43,8 @@ class Execution:
     data_dir: Path | None = None
     threads: int = 1
     """CPU threads. One is as fast for small networks, and the same bits alone or beside other runs."""
+    capture: bool = False
+    """Training steps as CUDA graphs, where the strategy can (`clbench.graphs`)."""
 
 
 def choose_device(name: str) -> str:
@@ -160,6 +163,8 @@ class Run:
         if self.strategy_state is not None:
             _restore(strategy, self.strategy_state)
             self.strategy_state = None
+        if execution.capture:
+            capture_steps(strategy)
         self._strategy = strategy
         return stream, strategy
 

@@ -11,12 +11,15 @@ from pydantic import Field
 from clbench import results
 from clbench.configuration import Configuration, Grid
 from clbench.display import Display
+from clbench.errors import UsageError
 from clbench.executor import InProcess, Workers
 from clbench.expansion import expand
+from clbench.graphs import uncaptured_because
 from clbench.grid import Cell, build
 from clbench.parameters import Parameters, PositiveInt
-from clbench.registry import load_plugins
+from clbench.plugins import load_plugins
 from clbench.runner import Execution, choose_device
+from clbench.specify import strategy_class
 from clbench.sweep import Job, grouped, sweep
 
 
@@ -32,6 +35,8 @@ class Call(Parameters):
     """Worker processes."""
     together: PositiveInt = 1
     """Seeds of a specification whose networks learn as one stack, where the strategy can."""
+    capture: bool = False
+    """Training steps as CUDA graphs, where the strategy can."""
     results: Path = Path("results")
     data_dir: Path | None = None
     plugins: tuple[str, ...] = Field(())
@@ -55,7 +60,9 @@ def plan(configuration: Configuration, said: Grid, call: Call) -> list[Cell]:
     """
     load_plugins(call.plugins)
     requests = expand(configuration, said)
-    choose_device(call.device)  # a wrong one is refused before any data are read
+    device = choose_device(call.device)  # a wrong one is refused before any data are read
+    if call.capture and not device.startswith("cuda"):
+        raise UsageError(f"--capture is for a CUDA device, and this is {device}; leave it out")
     return build(requests, call.results, call.data_dir, call.force)
 
 
@@ -70,7 +77,7 @@ def run_all(cells: list[Cell], call: Call) -> None:
         ResultsError: The results folder cannot be written to.
     """
     results.check_writable(call.results)
-    execution = Execution(choose_device(call.device), call.data_dir, call.threads)
+    execution = Execution(choose_device(call.device), call.data_dir, call.threads, call.capture)
     planned = [cell for cell in cells if cell.status == "planned"]
     results.sweep(call.results)
     now = time.time()
@@ -87,6 +94,8 @@ def run_all(cells: list[Cell], call: Call) -> None:
         display.say(f"{found} of {len(cells)} results are there already.")
     for name, reason in alone.items():
         display.say(f"{name} runs one seed after the other: {reason}.")
+    for name, reason in _uncaptured(jobs, call).items():
+        display.say(f"{name} takes its steps one operation at a time: {reason}.")
     workers = min(call.jobs, len(groups))
     executor = Workers(workers, load_plugins, call.plugins) if workers > 1 else InProcess()
     try:
@@ -98,3 +107,12 @@ def run_all(cells: list[Cell], call: Call) -> None:
             display.ended(number, cell)
     finally:
         display.close()
+
+
+def _uncaptured(jobs: list[Job], call: Call) -> dict[str, str]:
+    """Return the strategies whose steps are to be captured and cannot be, and why."""
+    if not call.capture:
+        return {}
+    names = dict.fromkeys(job.specification["strategy"]["name"] for job in jobs)
+    reasons = {name: uncaptured_because(strategy_class(name)[0]) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason is not None}

@@ -11,7 +11,8 @@ from clbench.blame import defined_at
 from clbench.errors import ClbenchError, NonFiniteLossError
 from clbench.logits import check_logits
 from clbench.strategy import Strategy
-from clbench.stream import Stream, TestSet, masked
+from clbench.stream import Stream, masked
+from clbench.test_sets import TestSet
 from clbench.words import counted
 
 CHUNK = 2048
@@ -39,16 +40,14 @@ def score(
     device = stream.info.device
     correct = torch.zeros(len(stream), dtype=torch.int64, device=device)
     broken = torch.zeros(1, dtype=torch.int64, device=device)
-    for start in range(0, len(test.y), CHUNK):
-        part = slice(start, start + CHUNK)
-        task = test.task[part]
+    for x, y, task in test.chunks(CHUNK):
         told = task if stream.info.tells_task else None
-        logits = strategy.predict(test.x[part].clone(), told)  # a copy: the test set stays as it is
+        logits = strategy.predict(x, told)
         shape = (len(task), stream.info.classes)
-        check_logits(logits, strategy.predict, shape, "[N, C]", test.x.device)
+        check_logits(logits, strategy.predict, shape, "[N, C]", y.device)
         # Only a masked unit may have −∞, so that it never wins, whatever the others' scores.
         finite = logits.clamp_min(torch.finfo(logits.dtype).min)
-        hit = masked(finite, masks[task]).argmax(1) == test.y[part]
+        hit = masked(finite, masks[task]).argmax(1) == y
         correct.index_add_(0, task, hit.long())
         top = logits.amax(1)  # NaN where there is one
         knows_nothing = (top == -torch.inf) & (task < learnt)

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import FunctionType
 
 from clbench.errors import UsageError
-from clbench.registry import KINDS, Resolved, file_of, hash_of, keep, name_by_entry_point
+from clbench.plugins import file_of, hash_of
+from clbench.registry import KINDS, Resolved, keep, name_by_entry_point
 
 _SESSION = "__main__:"
 

@@ -20,6 +20,7 @@ from clbench.errors import ClbenchError, UsageError, about, unknown
 from clbench.evaluator import Anytime
 from clbench.meta_training import meta_shape
 from clbench.parameters import Parameters
+from clbench.precision import Precision
 from clbench.problem_stream import ProblemOptions, ProblemStream
 from clbench.registry import Prefix, Resolved, check_class, check_parameters, resolve
 from clbench.scenario import Labels, Scenario, ScenarioOptions, plan_stream
@@ -61,7 +62,7 @@ def scenario_class(name: str) -> tuple[type[Scenario] | type[EpisodeScenario], R
     return found.target, found
 
 
-def specify(
+def specify(  # noqa: PLR0913 (all that a run is)
     *,
     dataset: str,
     scenario: str,
@@ -71,6 +72,7 @@ def specify(
     hyper_parameters: Mapping[str, Any] | None = None,
     seeds: Mapping[str, int] | None = None,
     anytime: Anytime | None = None,
+    precision: Precision = "float32",
     data_dir: Path | None = None,
 ) -> tuple[Specification, str | None]:
     """Return the full specification of a run, and why it must be skipped (None if it need not).
@@ -84,6 +86,7 @@ def specify(
         hyper_parameters: Hyper-parameters that differ from the defaults.
         seeds: Named seeds that differ: ``order``, ``init``, ``train``, ``memory``.
         anytime: Evaluate while learning, too.
+        precision: Of forward passes.
         data_dir: Data directory; None is the usual one.
 
     Raises:
@@ -97,7 +100,7 @@ def specify(
     chosen = stream_kind.Options.parse(options or {}, f"scenario {scenario!r}")
     data = dataset_of(dataset, data_dir)
     stream = build_stream(
-        stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir
+        stream_kind, chosen, data, scenario, Seeds.of(seed, **seeds), "cpu", data_dir, precision
     )
     if anytime and isinstance(stream, EpisodeStream):
         raise UsageError(f"scenario {scenario!r}: any-time evaluation needs experiences to learn")
@@ -178,7 +181,7 @@ def _protocol(
 ) -> dict[str, Any]:
     protocol: dict[str, Any] = {
         "evaluation": EVALUATION_VERSION,
-        "precision": "float32",
+        "precision": stream.info.precision,
         "named_seeds": dict(sorted(seeds.items())),
         **stream.plan.protocol,
         "transductive": learner.transductive,
@@ -207,6 +210,7 @@ def build_stream(
     seeds: Seeds,
     device: str,
     data_dir: Path | None,
+    precision: Precision = "float32",
 ) -> Stream | EpisodeStream:
     """Return what a scenario makes of a dataset.
 
@@ -214,7 +218,8 @@ def build_stream(
         UsageError: The options do not fit the dataset.
     """
     labels = labels_of(data)
-    said: dict[str, Any] = {"scenario": name, "seeds": seeds, "device": torch.device(device)}
+    said: dict[str, Any] = {"scenario": name, "seeds": seeds, "precision": precision}
+    said["device"] = torch.device(device)
     with about(f"scenario {name!r}"), blamed("its plan"):
         if issubclass(kind, EpisodeScenario):
             episodes = plan_episodes(kind(), labels, options, seeds.order)
@@ -244,7 +249,8 @@ def prepare(
         raise ClbenchError("the dataset changed since the run was specified")
     seeds = Seeds.of(specification["seed"], **specification["protocol"]["named_seeds"])
     name = specification["scenario"]["name"]
-    stream = build_stream(kind, options, data, name, seeds, device, data_dir)
+    precision = specification["protocol"]["precision"]
+    stream = build_stream(kind, options, data, name, seeds, device, data_dir, precision)
     if stream.plan.protocol.get("then_hash") != specification["protocol"].get("then_hash"):
         raise ClbenchError("the second dataset changed since the run was specified")
     hyper = specification["strategy"]["hyper_parameters"]

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from clbench.dataset import Dataset
+from clbench.precision import Precision
+from clbench.residence import Hosted, Images, Resident, fits
 from clbench.scenario import Indices, Plan, ScenarioOptions, Task
 from clbench.seeds import Seeds, numpy_generator
+from clbench.test_sets import TestSet, union
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class StreamInfo:
         in_sequence: Whether an episode is a sequence, each sample to be named before its label is told.
         base_classes: Classes of the base split, which are none of the C; 0 where there is none.
         problem: Which of several problems of episodes this is about, where a stream's experiences are such.
+        precision: What forward passes are computed in: ``float32``, or ``bf16`` for torch's autocast to bfloat16.
     """
 
     scenario: str
@@ -77,6 +81,7 @@ class StreamInfo:
     in_sequence: bool = False
     base_classes: int = 0
     problem: int = 0
+    precision: Precision = "float32"
 
     @property
     def several_problems(self) -> bool:
@@ -131,20 +136,8 @@ class Experience:
         )
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """The union of the tasks' test sets, for one evaluation."""
-
-    __test__ = False  # not a pytest class
-
-    x: Tensor
-    y: Tensor
-    task: Tensor
-    """[N] int64, the task of each sample, for scoring; handed to `predict` only where it is told."""
-
-
 class Stream:
-    """A plan with its images on a device; the evaluator's view."""
+    """A plan with its images; the evaluator's view. They are used on a device, and lie there where they fit."""
 
     def __init__(
         self,
@@ -155,12 +148,15 @@ class Stream:
         scenario: str,
         seeds: Seeds,
         device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         self.plan = plan
         self.options = options
-        self._data = dataset.to(device)
-        self._seeds = seeds
         self._device = device
+        self._whole = fits(dataset, device, [*plan.tasks, *([plan.base] if plan.base else [])])
+        self._data = dataset.to(device, images=self._whole)
+        self._train = self._images(self._data.x_train)
+        self._seeds = seeds
         self.info = StreamInfo(
             scenario=scenario,
             classes=plan.units,
@@ -176,6 +172,7 @@ class Stream:
             seeds=seeds,
             device=device,
             base_classes=len(plan.base.units) if plan.base else 0,
+            precision=precision,
         )
         self._priority = torch.from_numpy(
             numpy_generator(seeds.memory, "memory").random(sum(len(t.train) for t in plan.tasks))
@@ -200,15 +197,16 @@ class Stream:
                 mask[experience.y[:stop]] = True
             yield replace(part, index=None, mask=mask)
 
-    def gather(self, task: Task) -> tuple[Tensor, Tensor]:
-        """Return a copy of a task's training images [N, C, H, W], and their units [N]."""
-        rows = self._tensor(task.train)
-        y = self._units_of(task)[self._data.y_train[rows]]
-        return task.shift.apply(self._data.x_train.index_select(0, rows)), y
+    def gather(self, task: Task, then: Task | None = None) -> tuple[Tensor, Tensor]:
+        """Return a copy of a task's training images [N, C, H, W], and their units [N].
+
+        Where images lie on the host, those of the task that will be gathered next can be fetched meanwhile.
+        """
+        y = self._units_of(task)[self._data.y_train[self._tensor(task.train)]]
+        return task.shift.apply(self._train.take(task.train, then.train if then else None)), y
 
     def _experience(self, index: int) -> Experience:
-        task = self.plan.tasks[index]
-        x, y = self.gather(task)
+        x, y = self.gather(*self.plan.tasks[index : index + 2])
         apart = (
             self.plan.tells_task or self.plan.shares_labels
         )  # else a class is one group everywhere
@@ -254,8 +252,7 @@ class Stream:
         """Return the test samples of the first ``tasks`` tasks."""
         if tasks == len(self.plan.tasks):
             return self._test
-        keep = self._tensor(np.flatnonzero(self._test_tasks < tasks))  # a mask would synchronise
-        return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
+        return self._test.at(np.flatnonzero(self._test_tasks < tasks))  # a mask would synchronise
 
     def sampled_test_set(self, tasks: int, samples: int | None) -> TestSet:
         """Return of each of the first ``tasks`` tasks the same ``samples`` test samples (all, if None).
@@ -266,8 +263,7 @@ class Stream:
             return self.test_set(tasks)
         drawn = numpy_generator(self._seeds.order, "test_sample").permutation(len(self._test_tasks))
         at = [drawn[self._test_tasks[drawn] == task][:samples] for task in range(tasks)]
-        keep = self._tensor(np.sort(np.concatenate(at)))
-        return TestSet(self._test.x[keep], self._test.y[keep], self._test.task[keep])
+        return self._test.at(np.sort(np.concatenate(at)))
 
     @cached_property
     def test_counts(self) -> list[int]:
@@ -289,18 +285,19 @@ class Stream:
 
     @cached_property
     def _test(self) -> TestSet:
-        """Gather the union of the test sets."""
+        """The union of the test sets in that order."""
         split = self._data
         x_split, y_split = (
             (split.x_train, split.y_train) if self.plan.held_out else (split.x_test, split.y_test)
         )
-        xs, ys = [], []
-        for task in self.plan.tasks:
-            rows = self._tensor(task.test)
-            xs.append(task.shift.apply(x_split.index_select(0, rows)))
-            ys.append(self._units_of(task)[y_split[rows]])
+        tasks = self.plan.tasks
+        ys = [self._units_of(task)[y_split[self._tensor(task.test)]] for task in tasks]
         order = self._tensor(self._test_order)
-        return TestSet(torch.cat(xs)[order], torch.cat(ys)[order], self._tensor(self._test_tasks))
+        images = union(self._images(x_split), tasks, self._test_order, self._test_tasks)
+        return TestSet(images, torch.cat(ys)[order], self._tensor(self._test_tasks))
+
+    def _images(self, x: Tensor) -> Images:
+        return Resident(x) if self._whole else Hosted(x, self._device)
 
     def _units_of(self, task: Task) -> Tensor:
         return self._tensor(task.unit_of_class)

@@ -69,8 +69,11 @@ OVER_EPISODES = "(± … over … episodes): half a 95 % t interval over the tes
 def protocol_line(specification: dict[str, Any]) -> str:
     """Return the protocol of a run in one line."""
     options, protocol = specification["scenario"]["options"], specification["protocol"]
+    usual = protocol["precision"] == "float32"
+    precision = "" if usual else f"; computed in {protocol['precision']}"
     if "shots" in options:
-        return f"Protocol: {_episodes(options)}; evaluated on {protocol['evaluated_on']} classes."
+        place = f"evaluated on {protocol['evaluated_on']} classes"
+        return f"Protocol: {_episodes(options)}; {place}{precision}."
     order = options["class_order"]
     parts = [
         f"{protocol['head']} head",
@@ -85,7 +88,7 @@ def protocol_line(specification: dict[str, Any]) -> str:
         parts.append(f"base split of {options['base_classes']} other classes")
     if "shift" in options:
         parts.insert(0, f"shift {options['shift']}")
-    return "Protocol: " + "; ".join(parts) + "."
+    return "Protocol: " + "; ".join(parts) + f"{precision}."
 
 
 def _episodes(options: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from clbench.compare.markup import markdown, pipes
 from clbench.compare.panels import excerpt
 from clbench.compare.tables import Settings, Table, compare
 from clbench.errors import ResultsError
+from clbench.pictures.charts import Chart, Panel, Point, Series, exactly
 from clbench.pictures.drawing import draw
 from clbench.pictures.kinds import METRICS, panels
 from clbench.publish import (
@@ -78,7 +80,30 @@ def files() -> Iterator[tuple[Path, bytes]]:
     for name, (kind, folder) in FIGURES.items():
         drawn = draw(panels(kind, _tables(folder), SETTINGS), "svg")
         yield RESULTS / "figures" / f"{name}.svg", drawn
+    yield RESULTS / "figures" / "scale.svg", draw(_scale(), "svg")
     yield README, sections.fill(README.read_text("utf-8"), dict(readme_sections())).encode()
+
+
+def _scale() -> list[Panel]:
+    """Return the curves of the benchmark `scale`, which wrote tables/scale.json."""
+    (row,) = json.loads((RESULTS / "tables" / "scale.json").read_text("utf-8"))["rows"]
+    curve = row["figure"]["details"]["curve"]
+
+    def series(label: str, key: str, factor: float = 1.0) -> Series:
+        known = [point for point in curve if point[key] is not None]
+        return Series(
+            label,
+            tuple(Point(exactly(p["experience"]), exactly(factor * p[key])) for p in known),
+        )
+
+    took = (
+        series("learning an experience", "processor", 1000),
+        series("a row of the matrix", "evaluate", 1000),
+    )
+    return [
+        Chart("", "experiences learnt", "milliseconds", took),
+        Chart("", "experiences learnt", "peak memory (MiB)", (series("process", "peak"),)),
+    ]
 
 
 def readme_sections() -> Iterator[tuple[str, str]]:

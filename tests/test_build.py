@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BY_HAND = {"digits-splits.md", "speed.md", "validation.md"}
+BY_HAND = {"digits-splits.md", "scale.json", "speed.md", "validation.md"}
 CHOSEN = "chosen-"
 """What `results/choose.py` makes begins so."""
 

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from clbench import config_files, registry
-from clbench.registry import load_plugins
+from clbench.plugins import load_plugins
 
 if TYPE_CHECKING:
     from clbench.running import Call
@@ -73,6 +73,11 @@ _EXECUTION = (
         show_default=True,
         metavar="N",
         help="Seeds of a run whose networks learn as one stack, where the strategy can: for a GPU.",
+    ),
+    click.option(
+        "--capture",
+        is_flag=True,
+        help="Take training steps as CUDA graphs, where the strategy can: for small networks.",
     ),
     click.option(
         "--results",

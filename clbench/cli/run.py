@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.core import ParameterSource
@@ -18,6 +18,7 @@ from clbench.cli.options import (
     table_width,
 )
 from clbench.errors import UsageError
+from clbench.precision import Precision
 
 if TYPE_CHECKING:
     from clbench.configuration import Configuration, Grid
@@ -109,6 +110,11 @@ def _use(context: click.Context, _: click.Parameter, name: str | None) -> Config
     metavar="N",
     help="Test samples of each task for --eval-every.  [default: all]",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    help="Of forward passes: bf16 is mixed precision, part of what a run is.  [default: float32]",
+)
 @execution_options
 @click.option("--force", is_flag=True, help="Run again what is already there.")
 @click.option("--dry-run", is_flag=True, help="Check everything, run nothing.")
@@ -154,6 +160,7 @@ def _typed(given: dict[str, Any]) -> Grid:
         "seeds": _seeds(given),
         "eval_every": given["eval_every"],
         "eval_samples": given["eval_samples"],
+        "precision": given["precision"],
     }
     for key in ("order_seeds", "init_seeds", "train_seeds", "memory_seeds"):
         if given[key] is not None:

@@ -35,6 +35,8 @@ def _words(runs: Sequence[Run]) -> Iterator[str]:
     for key in ("every", "samples"):
         if anytime.get(key) is not None:
             yield from (f"--eval-{key}", str(anytime[key]))
+    if specification["protocol"]["precision"] != "float32":
+        yield from ("--precision", specification["protocol"]["precision"])
     yield from _settings("-S", specification["scenario"]["options"])
     yield from _settings("-s", specification["strategy"]["hyper_parameters"])
 

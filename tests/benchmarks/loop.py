@@ -7,6 +7,7 @@ off the clock on both sides; clbench gathers and normalises an experience on the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from tests.benchmarks.bare import bare_side
@@ -15,10 +16,10 @@ from tests.benchmarks.row import Goal, Row
 from tests.benchmarks.split import agree, clbench_side, work_of
 
 
-def measure(settings: Settings, batch_size: int) -> Figure:
+def measure(settings: Settings, batch_size: int, *, capture: bool = False) -> Figure:
     """Return clbench's time over the bare loop's."""
     work = work_of(settings, batch_size)
-    sides = clbench_side(work), bare_side(work)
+    sides = clbench_side(replace(work, capture=capture)), bare_side(work)
     compared = alternate(*sides, settings.repeats, settings.device)
     return compared.figure(agree(*compared.results))
 

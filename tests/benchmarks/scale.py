@@ -54,9 +54,9 @@ def measure(settings: Settings) -> Figure:
         f" {curve[3 * tenth]['peak']} early, {curve[-1]['peak']} at the end;"
         f" stream built in {built:.1f} s"
     )
-    shown = curve[:: max(1, experiences // 50)]
+    every = max(1, experiences // 50)
     details = {
-        "curve": [*shown, curve[-1]],
+        "curve": [point for point in curve if point["experience"] % every in (0, 1)],
         "built": round(built, 2),
         "processor_ratio": late["processor"] / early["processor"],
     }

@@ -12,6 +12,7 @@ import torch
 from clbench.errors import DataError
 from clbench.evaluator import Outcome, run_stream
 from clbench.gradient import GradientStrategy
+from clbench.graphs import capture_steps
 from clbench.scoring import Row, fill_row
 from clbench.specification import Specification
 from clbench.specify import prepare, specify
@@ -32,6 +33,8 @@ class Work:
     device: str = "cpu"
     strategy: str = "finetune"
     lr: float = 0.01
+    capture: bool = False
+    """Steps as CUDA graphs."""
 
     def learner(self, seed: int = 0) -> tuple[Stream, GradientStrategy]:
         """Return the stream, and a strategy set up for it.
@@ -42,6 +45,8 @@ class Work:
         stream, strategy = prepare(_specification(self, seed), self.device)
         assert isinstance(stream, Stream)
         assert isinstance(strategy, GradientStrategy)
+        if self.capture:
+            capture_steps(strategy)
         return stream, strategy
 
 

@@ -26,7 +26,7 @@ APART: dict[str, tuple[dict[str, Any], str]] = {
     "dataset": ({"dataset": {"name": "other", "hash": "d"}}, "other"),
     "content": ({"dataset": {"name": "toy", "hash": "d"}}, "toy (d)"),
     "evaluation": ({"protocol": {"evaluation": 0}}, "evaluation version 0"),
-    "precision": ({"protocol": {"precision": "bfloat16"}}, "bfloat16"),
+    "precision": ({"protocol": {"precision": "bf16"}}, "bf16"),
     "validation": (
         {"protocol": {"evaluated_on": "validation"}, "options": {"validation": 0.1}},
         "validation data",

@@ -41,6 +41,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "seeds": {"order": 4},
         "anytime": Anytime(50, 20),
     },
+    "mixed precision": {
+        "scenario": "task-incremental",
+        "strategy": "finetune",
+        "precision": "bf16",
+    },
 }
 
 

@@ -1,0 +1,110 @@
+"""Captured steps: what they do beside the graph itself, which a CUDA device alone can record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clbench.cli import main
+from clbench.graphs import WARM_UP, CapturedSteps, Work, capture_steps, uncaptured_because
+from clbench.stream import Stream
+from tests.toys import STRATEGIES, make, stream_of, toy_dataset, unprepared
+
+CAPTURED = {"finetune", "joint", "replay", "lwf"}
+
+
+class Recorder:
+    """Repeats the work itself instead of its kernels."""
+
+    def __init__(self) -> None:
+        self.recorded, self.repeated = 0, 0
+
+    def __call__(self, work: Work) -> Work:
+        self.recorded += 1
+
+        def again() -> None:
+            self.repeated += 1
+            work()
+
+        return again
+
+
+def learn(strategy: Any, stream: Stream) -> None:
+    for index in range(len(stream)):
+        for experience in stream.deliver(index):
+            strategy.learn(experience)
+
+
+@pytest.mark.parametrize("name", sorted(CAPTURED))
+@pytest.mark.parametrize("scenario", ["class-incremental", "task-incremental"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_replayed_steps_end_where_eager_ones_end(name: str, scenario: str, optimizer: str) -> None:
+    """Batches of 8 of 41 to 62 samples: the last batch of a pass has a shape, and a graph, of its own."""
+    stream = stream_of(scenario, toy_dataset(train=(41, 12, 30, 23)))
+    hyper = {"optimizer": optimizer, "batch_size": 8, "epochs": 4}
+    eager, captured = (make(name, stream.info, **hyper) for _ in range(2))
+    recorder = Recorder()
+    captured.step = CapturedSteps(captured, recorder)  # type: ignore
+    for strategy in (eager, captured):
+        learn(strategy, stream)
+    expected = eager.state_dict()["network"]
+    for key, value in captured.state_dict()["network"].items():
+        assert torch.equal(value, expected[key])
+    assert captured.effort == eager.effort
+    assert recorder.repeated == captured.effort.steps - WARM_UP * recorder.recorded - unrecorded(
+        captured
+    )
+
+
+def unrecorded(strategy: Any) -> int:
+    """Return the steps of shapes that came too seldom to be recorded."""
+    steps: CapturedSteps = strategy.step
+    return sum(count for form, count in steps._seen.items() if form not in steps._steps)
+
+
+def test_a_loss_that_is_not_finite_is_found_at_its_step() -> None:
+    stream = stream_of("class-incremental")
+    strategy: Any = make("finetune", stream.info, optimizer="sgd", lr=1e30, batch_size=6, epochs=5)
+    strategy.step = CapturedSteps(strategy, Recorder())
+    strategy.learn(next(stream.deliver(0)))
+    eager: Any = make("finetune", stream.info, optimizer="sgd", lr=1e30, batch_size=6, epochs=5)
+    eager.learn(next(stream.deliver(0)))
+    assert strategy.first_bad_step() == eager.first_bad_step() >= 0
+
+
+def test_whose_steps_can_be_captured() -> None:
+    reasons = {name: uncaptured_because(type(unprepared(name))) for name in STRATEGIES}
+    assert {name for name, reason in reasons.items() if reason is None} == CAPTURED
+    assert reasons["ewc"] == "its penalise may do what a graph would not repeat"
+    strategy = make("ewc", stream_of("class-incremental").info)
+    capture_steps(strategy)
+    assert "step" not in vars(strategy)
+
+
+def test_the_cpu_has_no_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "run --scenario class-incremental --strategy finetune --device cpu --capture"
+    assert main([*words.split(), f"--results={tmp_path}"]) == 2
+    assert "--capture is for a CUDA device, and this is cpu" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_graphs_on_the_gpu_end_where_eager_steps_end() -> None:
+    from clbench.specify import prepare, specify
+
+    specification, _ = specify(
+        dataset="digits", scenario="class-incremental", strategy="replay", options={"samples": 200}
+    )
+    ends = []
+    for capture in (False, True):
+        stream, strategy = prepare(specification, "cuda")
+        assert isinstance(stream, Stream)
+        if capture:
+            capture_steps(strategy)
+        learn(strategy, stream)
+        weights = strategy.state_dict()["network"].values()
+        ends.append(torch.cat([weight.flatten() for weight in weights]))
+    torch.testing.assert_close(ends[1], ends[0], atol=1e-4, rtol=1e-3)
