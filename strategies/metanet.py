@@ -182,7 +182,8 @@ class MetaNetwork(nn.Module):
             task = generate(self.d, self.u, self._representation_gradients(support))
         gradients = self._example_gradients(support)
         if p.base_task_level:
-            base = generate(self.d_base, self.b, [_mean_of_parts(g, p.chunks) for g in gradients])
+            parts = [_mean_of_parts(g, support.valid, p.chunks) for g in gradients]
+            base = generate(self.d_base, self.b, parts)
         weights = generate_each(self.m, self.b, gradients)
         index = self.embed(support.x, task)
         return FastMemory(weights, index, task, base, support.y, support.valid)
@@ -220,7 +221,7 @@ class MetaNetwork(nn.Module):
         """Return ∇_W of each example's cross-entropy under slow weights alone, [N, out, in] a layer."""
         trace = self.b.traced(self.slow_weights(len(support.mask)), support.x)
         error = cross_entropy_error(trace.result, support.y, support.mask)
-        return trace.gradients(error, len(error))
+        return trace.gradients(error * support.valid[:, None], len(error))
 
     @torch.no_grad()
     def _representation_gradients(self, support: Support) -> list[Tensor]:
@@ -234,7 +235,8 @@ class MetaNetwork(nn.Module):
         size = count // parts
         trace = self.u.traced(list(self.Q), x[: parts * size * of_one])
         error = self._representation_error(trace.result, support)
-        return [gradient / size for gradient in trace.gradients(error, parts)]
+        counts = size if support.pairs is not None else _counts(support.valid, parts, size)
+        return [gradient / counts for gradient in trace.gradients(error, parts)]
 
     def _representation_error(self, key: Tensor, support: Support) -> Tensor:
         """Return the representation loss's gradient in the keys."""
@@ -352,8 +354,14 @@ def _largest_of_units(scores: Tensor, memory: FastMemory) -> Tensor:
     return lowest.scatter_reduce(1, memory.y.expand_as(scores), scores, "amax")
 
 
-def _mean_of_parts(gradients: Tensor, chunks: int) -> Tensor:
-    """Return the means of ``chunks`` parts of gradients [N, out, in], [T, out, in]; T ≤ N."""
+def _mean_of_parts(gradients: Tensor, valid: Tensor, chunks: int) -> Tensor:
+    """Return the means of ``chunks`` parts of gradients [N, out, in], which are 0 where not valid; [T, out, in]."""
     parts = min(chunks, len(gradients))
     size = len(gradients) // parts
-    return gradients[: parts * size].reshape(parts, size, *gradients.shape[1:]).mean(1)
+    total = gradients[: parts * size].reshape(parts, size, *gradients.shape[1:]).sum(1)
+    return total / _counts(valid, parts, size)
+
+
+def _counts(valid: Tensor, parts: int, size: int) -> Tensor:
+    """Return how many of each part's places hold a sample, 1 for none; [T, 1, 1]."""
+    return valid[: parts * size].view(parts, size, 1).sum(1, keepdim=True).clamp(min=1)

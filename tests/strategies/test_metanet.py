@@ -225,6 +225,29 @@ def test_empty_places_of_an_episode_change_nothing(network: MetaNetwork, support
     torch.testing.assert_close(network.answer(queries, padded), expected, atol=1e-5, rtol=1e-3)
 
 
+def test_what_lies_in_an_empty_place_changes_nothing(
+    network: MetaNetwork, support: Support
+) -> None:
+    """Neither the example-level nor the task-level fast weights, of b and of u."""
+    valid = support.valid.clone()
+    valid[1] = False
+    support = replace(support, valid=valid)
+    if support.pairs is not None:
+        drawn = draw_pairs(support.y, valid, len(support.pairs.left), torch.Generator())
+        support = replace(support, pairs=drawn)
+    x = support.x.clone()
+    x[1] = 7.0
+    with torch.no_grad():  # else d's gradient is estimated from other coordinates, which rounds
+        memory, other = network.remember(support), network.remember(replace(support, x=x))
+    for own, given in ((memory.task, other.task), (memory.base, other.base)):
+        assert own is not None
+        assert given is not None
+        for a, b in zip(own, given, strict=True):
+            assert torch.equal(a, b)
+    queries = torch.randn(4, *SHAPE)
+    torch.testing.assert_close(network.answer(queries, other), network.answer(queries, memory))
+
+
 def test_another_number_of_units_gets_a_last_layer_of_its_own_that_is_never_learnt(
     network: MetaNetwork, support: Support
 ) -> None:
