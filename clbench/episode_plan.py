@@ -140,8 +140,9 @@ def plan_episodes(
 
 def _check_ways(part: str, classes: Indices, options: EpisodeOptions) -> None:
     if options.ways > len(classes):
+        more = "; validation_classes sets how many" if part == "validation" else ""
         raise UsageError(
-            f"ways={options.ways} is more than the {len(classes)} {part} classes of this split"
+            f"ways={options.ways} is more than the {len(classes)} {part} classes of this split{more}"
         )
 
 

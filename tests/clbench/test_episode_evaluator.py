@@ -388,7 +388,7 @@ def test_more_ways_in_training_than_classes_fail_the_run_with_a_sentence(tmp_pat
     file.write_text(source.replace(".batch_size)", ".batch_size, ways=5)"), "utf-8")
     record = run_one(specification_of(f"{file}:Prototypes"))
     said = record["error"]["message"]
-    assert said.startswith("an episode of 5 ways needs more than 4 classes (")
+    assert said.startswith("an episode of 5 ways needs more than the 4 classes there are (")
     assert "wide.py:" in said
 
 

@@ -105,7 +105,7 @@ def test_validation_classes_take_the_place_of_the_test_classes() -> None:
         ({"validation_classes": 5}, "leaves none of the 5 training classes"),
         ({"validation_classes": 2}, "ways=5 is more than the 2 validation classes"),
         ({"validation": True}, "ways=5 is more than the 0 validation classes"),
-        ({"keep": "best"}, "ways=5 is more than the 0 validation classes"),
+        ({"keep": "best"}, "of this split; validation_classes sets how many"),
         ({"split": "alphabets"}, "needs classes called alphabet/character"),
         ({"split": "alphabets", "train_classes": 5}, "train_classes needs split=characters"),
         ({"experiences": 5}, "unknown parameter 'experiences'"),
