@@ -79,7 +79,9 @@ class Shape:
             UsageError: Says what there is.
         """
         if self.ways > classes:
-            raise UsageError(f"an episode of {self.ways} ways needs more than the {classes} classes there are")
+            raise UsageError(
+                f"an episode of {self.ways} ways needs more than the {classes} classes there are"
+            )
         if self.shots + self.queries > least:
             raise UsageError(
                 f"{self.shots} shots and {self.queries} queries need more samples of a class"

@@ -56,7 +56,10 @@ def test_wrong_usage(arguments: list[str], words: str, tmp_path: Path, capsys: C
         ),
         ("memory_size=50", "memory_size is for streams and does nothing here"),
         ("meta_shots=200", "training episodes: 200 shots and 10 queries need more samples"),
-        ("meta_ways=40", "training episodes: an episode of 40 ways needs more than the 5 classes there are"),
+        (
+            "meta_ways=40",
+            "training episodes: an episode of 40 ways needs more than the 5 classes there are",
+        ),
     ],
 )
 def test_what_training_cannot_have_is_refused_before_it_begins(

@@ -118,7 +118,9 @@ def test_rotations_turn_each_image_by_its_own_quarters() -> None:
 
 def test_shapes_that_do_not_fit_get_a_sentence() -> None:
     sampler = sampler_of([6, 5, 9])
-    with pytest.raises(UsageError, match="an episode of 4 ways needs more than the 3 classes there are"):
+    with pytest.raises(
+        UsageError, match="an episode of 4 ways needs more than the 3 classes there are"
+    ):
         draw(sampler, 1, Shape(4, 1, 1))
     with pytest.raises(UsageError, match=r"4 shots and 2 queries need more samples .* the 5 of"):
         draw(sampler, 1, Shape(2, 4, 2))
