@@ -16,6 +16,7 @@ from torch import Tensor
 from clbench.backward import backward
 from clbench.gradient import GradientStrategy
 from clbench.lessons import filled, form, tensors_of
+from clbench.precision import computing
 from clbench.strategy import Strategy
 from clbench.together import alone_because
 
@@ -118,7 +119,8 @@ class _Step:
 
     def _step(self) -> None:
         strategy = self._strategy
-        loss = strategy.loss(strategy.network, self._batch)
+        with computing(strategy.info.precision, strategy.info.device):
+            loss = strategy.loss(strategy.network, self._batch)
         backward(loss, strategy.loss)
         strategy.optimizer.step()
         self._loss.copy_(loss.detach())

@@ -118,9 +118,8 @@ class Hosted:
         if then is not None:
             self._coming = then, self._thread.submit(self._fetch, then)
         x = coming[1].result()
-        if (
-            self._side is not None
-        ):  # its memory is the side stream's: not to be used again too early
+        if self._side is not None:
+            # Its memory is the side stream's: not to be used again too early.
             x.record_stream(torch.cuda.current_stream(self._device))
         return x
 

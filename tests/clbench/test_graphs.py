@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_replayed_steps_end_where_eager_ones_end(name: str, scenario: str, optim
     assert recorder.repeated == captured.effort.steps - WARM_UP * recorder.recorded - unrecorded(
         captured
     )
+
+
+def test_replayed_steps_keep_to_the_precision() -> None:
+    stream = stream_of("class-incremental", toy_dataset(train=(41, 12, 30, 23)))
+    info = replace(stream.info, precision="bf16")
+    eager, captured = (make("finetune", info, batch_size=8, epochs=4) for _ in range(2))
+    captured.step = CapturedSteps(captured, Recorder())  # type: ignore
+    for strategy in (eager, captured):
+        learn(strategy, stream)
+    expected = eager.state_dict()["network"]
+    for key, value in captured.state_dict()["network"].items():
+        assert torch.equal(value, expected[key])
 
 
 def unrecorded(strategy: Any) -> int:
