@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from clbench.evaluation import Evaluation as Evaluation
     from clbench.evaluation import evaluate as evaluate
     from clbench.evaluation import make_stream as make_stream
+    from clbench.experience import Experience as Experience
+    from clbench.experience import StreamInfo as StreamInfo
     from clbench.gathered import Comparison as Comparison
     from clbench.gathered import Results as Results
     from clbench.gradient import Batch as Batch
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from clbench.scenario import Scenario as Scenario
     from clbench.strategy import MemoryParameters as MemoryParameters
     from clbench.strategy import Strategy as Strategy
-    from clbench.stream import Experience as Experience
-    from clbench.stream import StreamInfo as StreamInfo
 
 __version__ = "0.1.0"
 
@@ -56,7 +56,7 @@ _HOME = {
     "Base": "clbench.base_split",
     "Batch": "clbench.gradient",
     "DatasetReader": "clbench.dataset",
-    "Experience": "clbench.stream",
+    "Experience": "clbench.experience",
     "EpisodeBatch": "clbench.episode_sampler",
     "Episodes": "clbench.episode_sampler",
     "EpisodicParameters": "clbench.episodic",
@@ -70,7 +70,7 @@ _HOME = {
     "Plan": "clbench.scenario",
     "Scenario": "clbench.scenario",
     "Strategy": "clbench.strategy",
-    "StreamInfo": "clbench.stream",
+    "StreamInfo": "clbench.experience",
     "from_avalanche": "clbench.avalanche",
     "register": "clbench.registry",
     "TrainingEpisodes": "clbench.episode_stream",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from clbench.experience import Experience, StreamInfo
 from clbench.seeds import numpy_generator
-from clbench.stream import Experience, Stream, StreamInfo
+from clbench.stream import Stream
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 from clbench.blame import defined_at
 from clbench.errors import UsageError
+from clbench.experience import StreamInfo
 from clbench.gradient import GradientStrategy
 from clbench.parameters import Parameters
 from clbench.registry import Resolved, check_class, check_parameters
 from clbench.strategy import Strategy
-from clbench.stream import StreamInfo
 
 _READ = (
     (("network", "hidden"), ("setup", "restart", "build")),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +19,11 @@ import numpy as np
 import platformdirs
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from clbench.blame import blamed, defined_at
+from clbench.dataset_cache import cache_folder, keep, kept
 from clbench.errors import DataError, UsageError
 from clbench.registry import Resolved, check_class, resolve
 
@@ -132,12 +130,6 @@ def data_folder(option: str | None) -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("clbench")
 
 
-def cache_folder() -> Path:
-    """Return the cache directory: ``CLBENCH_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("CLBENCH_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("clbench")
-
-
 def dataset_class(name: str) -> Resolved:
     """Return the reader that a name stands for.
 
@@ -174,7 +166,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     parts = [type(reader).__qualname__, str(reader.version), resolved.source or ""]
     key = _digest([*parts, source])
     cached = cache_folder() / f"{type(reader).__name__.lower()}-{key[:20]}.safetensors"
-    found = _read_cache(cached, name)
+    found = _cached(cached, name)
     if found is not None:
         return found
     with blamed(f"dataset {name!r}"):
@@ -185,8 +177,25 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
             f"{defined_at(type(reader).read)}"
         )
     dataset = assemble(name, arrays)
-    _write_cache(cached, dataset)
+    _keep(cached, dataset)
     return dataset
+
+
+def _cached(path: Path, name: str) -> Dataset | None:
+    """Return the cached dataset; None if it is absent or damaged."""
+    try:
+        tensors, facts = kept(path)
+        told = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
+        held: dict[str, Any] = {"name": name, **told, **tensors}
+        return Dataset(**held)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(path: Path, dataset: Dataset) -> None:
+    facts = {key: getattr(dataset, key) for key in ("classes", "mean", "std", "hash")}
+    tensors = {name: getattr(dataset, name) for name in (*_TENSORS, *_EXPERIENCES)}
+    keep(path, {name: tensor for name, tensor in tensors.items() if tensor is not None}, facts)
 
 
 def assemble(name: str, arrays: Arrays) -> Dataset:
@@ -296,41 +305,3 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _write_cache(path: Path, dataset: Dataset) -> None:
-    """Write the cache file atomically; where that cannot be done, go on without."""
-    facts = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std}
-    metadata = {"facts": json.dumps(facts), "hash": dataset.hash}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-        os.close(handle)
-        held = {name: getattr(dataset, name) for name in (*_TENSORS, *_EXPERIENCES)}
-        there = {name: tensor for name, tensor in held.items() if tensor is not None}
-        save_file(there, temporary, metadata)
-        Path(temporary).replace(path)
-    except (OSError, SafetensorError):
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _read_cache(path: Path, name: str) -> Dataset | None:
-    """Return the cached dataset; None if it is absent or damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            extra = [key for key in _EXPERIENCES if key in set(file.keys())]
-            tensors = {key: file.get_tensor(key) for key in (*_TENSORS, *extra)}
-        facts = json.loads(metadata["facts"])
-        return Dataset(
-            name=name,
-            **tensors,
-            classes=tuple(facts["classes"]),
-            mean=tuple(facts["mean"]),
-            std=tuple(facts["std"]),
-            hash=metadata["hash"],
-        )
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return None

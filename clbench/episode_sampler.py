@@ -10,9 +10,9 @@ from torch import Tensor
 
 from clbench.episodes import Pool
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.scenario import Indices
 from clbench.seeds import numpy_generator
-from clbench.stream import Experience, StreamInfo
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from clbench.dataset import Dataset
 from clbench.episode_plan import EpisodeOptions, EpisodePlan
 from clbench.episode_sampler import EpisodeBatch, Sampler, Shape, quarter_turns
 from clbench.errors import UsageError
+from clbench.experience import StreamInfo
 from clbench.precision import Precision
 from clbench.residence import fits
 from clbench.scenario import Indices
 from clbench.seeds import Seeds, torch_generator
-from clbench.stream import StreamInfo, normalisation
+from clbench.stream import normalisation
 
 CHUNK = 32
 """Validation and test episodes asked at once. Another number would draw other episodes."""

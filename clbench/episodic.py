@@ -21,13 +21,13 @@ from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.episodes import Pool
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.gradient import GradientStrategy, Noise
 from clbench.loss_trace import LossTrace
 from clbench.meta_training import MetaTrainingParameters
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import torch_generator
 from clbench.strategy import MemoryParameters
-from clbench.stream import Experience, StreamInfo
 
 
 class EpisodicParameters(MemoryParameters, MetaTrainingParameters):

@@ -14,9 +14,10 @@ from clbench.base_split import base_of
 from clbench.blame import defined_at
 from clbench.counts import steps_of
 from clbench.errors import ClbenchError
+from clbench.experience import Experience
 from clbench.scoring import BadStep, Row, fill_row, over_orders, score
 from clbench.strategy import Strategy
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 
 
 class Progress(Protocol):

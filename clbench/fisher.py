@@ -12,10 +12,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.experience import Experience, masked
 from clbench.gradient import Batch, GradientParameters
 from clbench.parameters import PositiveInt
 from clbench.penalties import PenaltyStrategy
-from clbench.stream import Experience, masked
 
 
 class FisherParameters(GradientParameters):

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from clbench.backward import backward
 from clbench.base_split import Base
+from clbench.experience import Experience, StreamInfo, masked
 from clbench.loss_trace import LossTrace
 from clbench.memory import Memory
 from clbench.networks import Initialisation, NetworkName, copy_body, make_network
@@ -25,7 +26,6 @@ from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.precision import computing
 from clbench.seeds import torch_generator
 from clbench.strategy import Strategy
-from clbench.stream import Experience, StreamInfo, masked
 
 Noise = Annotated[
     float,

@@ -9,6 +9,7 @@ import torch
 
 from clbench.checkpoint import Checkpoint
 from clbench.evaluator import Clock, Progress, sent
+from clbench.experience import Experience
 from clbench.gradient import GradientStrategy
 from clbench.results import Record
 from clbench.runner import Execution, Run
@@ -16,7 +17,7 @@ from clbench.scenario import Scenario
 from clbench.seeds import global_state_of_a_run
 from clbench.specification import Specification
 from clbench.specify import scenario_class, strategy_class
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 from clbench.together import Together, alone_because
 
 

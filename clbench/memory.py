@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from clbench.stream import Experience, StreamInfo
+from clbench.experience import Experience, StreamInfo
 
 Policy = Literal["reservoir", "balanced", "everything"]
 

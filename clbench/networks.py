@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from clbench.experience import StreamInfo
 from clbench.seeds import initialised_by
-from clbench.stream import StreamInfo
 
 NetworkName = Literal["auto", "mlp", "conv4"]
 Initialisation = Literal["torch", "xavier"]

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from clbench.experience import Experience, StreamInfo
 from clbench.gradient import GradientStrategy
 from clbench.sample_gradients import summed_gradients
-from clbench.stream import Experience, StreamInfo
 
 CHUNK = 128
 """Samples at once where importances are computed."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from clbench.episode_sampler import Episodes
 from clbench.episodic import EpisodicStrategy
+from clbench.experience import StreamInfo
 from clbench.loss_trace import LossTrace
-from clbench.stream import StreamInfo
 
 
 class ProblemStrategy(EpisodicStrategy):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clbench.stream import masked
+from clbench.experience import masked
 
 
 @dataclass(frozen=True)

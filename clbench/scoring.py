@@ -9,9 +9,10 @@ from torch import Tensor
 
 from clbench.blame import defined_at
 from clbench.errors import ClbenchError, NonFiniteLossError
+from clbench.experience import masked
 from clbench.logits import check_logits
 from clbench.strategy import Strategy
-from clbench.stream import Stream, masked
+from clbench.stream import Stream
 from clbench.test_sets import TestSet
 from clbench.words import counted
 

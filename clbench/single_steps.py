@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.experience import masked
 from clbench.gradient import Batch, GradientStrategy
 from clbench.networks import MLP
-from clbench.stream import masked
 
 Layers = Sequence[tuple[Tensor, Tensor]]
 """Weight [B, A] and bias [B] of each layer."""

@@ -18,9 +18,9 @@ from clbench.base_split import Base
 from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.memory import Memory
 from clbench.parameters import NaturalInt, Parameters
-from clbench.stream import Experience, StreamInfo
 
 
 class MemoryParameters(Parameters):

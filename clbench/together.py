@@ -23,13 +23,13 @@ from torch.func import functional_call, vmap
 from clbench.backward import not_a_loss, slopes
 from clbench.blame import defined_at
 from clbench.errors import ClbenchError
+from clbench.experience import Experience
 from clbench.flat import views
 from clbench.gradient import GradientStrategy
 from clbench.inner_loop import InnerOptimizer
 from clbench.lessons import filled, form, stacked
 from clbench.single_steps import SingleSteps
 from clbench.strategy import Strategy
-from clbench.stream import Experience
 
 _OURS = (GradientStrategy.learn, GradientStrategy.step, SingleSteps.step)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from clbench.experience import Experience
 from clbench.fisher import FisherParameters, fisher_information
 from clbench.parameters import PositiveFloat
 from clbench.penalties import PenaltyStrategy, vector
-from clbench.stream import Experience
 
 
 class EWCParameters(FisherParameters):

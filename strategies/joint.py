@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.base_split import Base
+from clbench.experience import Experience, StreamInfo
 from clbench.gradient import GradientParameters, GradientStrategy
 from clbench.memory import Memory
-from clbench.stream import Experience, StreamInfo
 
 
 class JointParameters(GradientParameters):

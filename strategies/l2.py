@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from clbench.experience import Experience
 from clbench.gradient import GradientParameters
 from clbench.parameters import PositiveFloat
 from clbench.penalties import PenaltyStrategy, vector
-from clbench.stream import Experience
 
 
 class L2Parameters(GradientParameters):

@@ -16,9 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from clbench.experience import Experience, masked
 from clbench.gradient import Batch, GradientParameters, GradientStrategy, cross_entropy
 from clbench.parameters import PositiveFloat
-from clbench.stream import Experience, masked
 
 
 class LwFParameters(GradientParameters):

@@ -25,9 +25,9 @@ from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.episodic import Episode, EpisodicParameters, EpisodicStrategy, Examples
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo, masked
 from clbench.parameters import LATER, Fraction, NaturalInt, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import initialised_by, torch_generator
-from clbench.stream import Experience, StreamInfo, masked
 
 
 class MANNParameters(EpisodicParameters):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
+from clbench.experience import Experience
 from clbench.gradient import Batch, GradientParameters
 from clbench.parameters import PositiveFloat
 from clbench.penalties import PenaltyStrategy, vector
-from clbench.stream import Experience
 
 
 class MASParameters(GradientParameters):

@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.flat import flatten
 from clbench.gradient import Batch, GradientParameters
 from clbench.loss_trace import LossTrace
@@ -28,7 +29,6 @@ from clbench.memory import Memory
 from clbench.parameters import NaturalInt, PositiveFloat, PositiveInt
 from clbench.single_steps import SingleSteps
 from clbench.strategy import MemoryParameters
-from clbench.stream import Experience, StreamInfo
 
 
 class MERParameters(MemoryParameters, GradientParameters):

@@ -31,12 +31,19 @@ from clbench.augmented import (
     shared,
 )
 from clbench.episodic import Episode, EpisodicParameters, Examples
+from clbench.experience import StreamInfo, masked
+from clbench.fast_memory import (
+    FastMemory,
+    Support,
+    largest_of_units,
+    mean_of_parts,
+    samples_of_parts,
+)
 from clbench.meta_gradients import Generator, ScalarGenerator, SequenceGenerator
 from clbench.parameters import LATER, Parameters, PositiveFloat, PositiveInt
 from clbench.problems import ProblemStrategy
-from clbench.representation import Pairs, contrastive_error, cross_entropy_error, draw_pairs
+from clbench.representation import contrastive_error, cross_entropy_error, draw_pairs
 from clbench.seeds import initialised_by, torch_generator
-from clbench.stream import StreamInfo, masked
 
 
 class MetaNetParameters(EpisodicParameters):
@@ -94,24 +101,6 @@ class MetaNetParameters(EpisodicParameters):
 
 
 @dataclass(frozen=True)
-class Support:
-    """A support set of N images."""
-
-    x: Tensor
-    """[N, c, H, W]."""
-    y: Tensor
-    """[N] units."""
-    valid: Tensor
-    """[N] bool: places that hold a sample."""
-    mask: Tensor
-    """[C] bool: units that compete."""
-    pairs: Pairs | None
-    """Of the contrastive loss; None takes cross-entropy."""
-    classifier: Tensor | None
-    """[C, K] weights on top of the keys that are never learnt, of the cross-entropy; None takes pairs."""
-
-
-@dataclass(frozen=True)
 class Lesson:
     """An episode as the network wants it."""
 
@@ -120,34 +109,6 @@ class Lesson:
 
     def __len__(self) -> int:
         return len(self.support.y) + len(self.query.y)
-
-
-@dataclass(frozen=True)
-class FastMemory:
-    """What MetaNet knows of a support set."""
-
-    weights: list[Tensor]
-    """M: per layer of b the fast weights of each example, [N, out, in]."""
-    index: Tensor
-    """R: normalised keys, [N, K]."""
-    task: list[Tensor] | None
-    """Q*: task-level fast weights of u."""
-    base: list[Tensor] | None
-    """Task-level fast weights of b: MetaNet+."""
-    y: Tensor
-    """[N] units of the examples."""
-    valid: Tensor
-    """[N] bool: places that hold one."""
-
-    @property
-    def units(self) -> int:
-        """C."""
-        return self.weights[-1].shape[1]
-
-    def bytes(self) -> int:
-        """Return the bytes of M, R and Q*."""
-        tensors = [*self.weights, self.index, *(self.task or []), *(self.base or [])]
-        return sum(t.numel() * t.element_size() for t in tensors)
 
 
 class MetaNetwork(nn.Module):
@@ -182,7 +143,7 @@ class MetaNetwork(nn.Module):
             task = generate(self.d, self.u, self._representation_gradients(support))
         gradients = self._example_gradients(support)
         if p.base_task_level:
-            parts = [_mean_of_parts(g, support.valid, p.chunks) for g in gradients]
+            parts = [mean_of_parts(g, support.valid, p.chunks) for g in gradients]
             base = generate(self.d_base, self.b, parts)
         weights = generate_each(self.m, self.b, gradients)
         index = self.embed(support.x, task)
@@ -192,7 +153,7 @@ class MetaNetwork(nn.Module):
         """Return logits of queries (lines 11 to 15): attention over R reads weights from M."""
         cosine = self.embed(x, memory.task) @ memory.index.T
         if ablation == "nearest-key":
-            return _largest_of_units(masked(cosine, memory.valid), memory)
+            return largest_of_units(masked(cosine, memory.valid), memory)
         scores = cosine * 0 if ablation == "uniform-attention" else cosine / self._p.temperature
         a = masked(scores, memory.valid).softmax(1)
         terms = _terms(self.slow_weights(memory.units), memory.base)
@@ -235,8 +196,10 @@ class MetaNetwork(nn.Module):
         size = count // parts
         trace = self.u.traced(list(self.Q), x[: parts * size * of_one])
         error = self._representation_error(trace.result, support)
-        counts = size if support.pairs is not None else _counts(support.valid, parts, size)
-        return [gradient / counts for gradient in trace.gradients(error, parts)]
+        samples = (
+            size if support.pairs is not None else samples_of_parts(support.valid, parts, size)
+        )
+        return [gradient / samples for gradient in trace.gradients(error, parts)]
 
     def _representation_error(self, key: Tensor, support: Support) -> Tensor:
         """Return the representation loss's gradient in the keys."""
@@ -346,22 +309,3 @@ class MetaNetFrozen(MetaNet):
 def _terms(slow: Sequence[Tensor], fast: Sequence[Tensor] | None) -> list[Term]:
     """Return the products of slow weights and, where there are any, of task-level fast ones."""
     return [shared(slow)] if fast is None else [shared(slow), shared(fast)]
-
-
-def _largest_of_units(scores: Tensor, memory: FastMemory) -> Tensor:
-    """Return the largest score [L, N] among the examples of each unit, [L, C]."""
-    lowest = scores.new_full((len(scores), memory.units), -torch.inf)
-    return lowest.scatter_reduce(1, memory.y.expand_as(scores), scores, "amax")
-
-
-def _mean_of_parts(gradients: Tensor, valid: Tensor, chunks: int) -> Tensor:
-    """Return the means of ``chunks`` parts of gradients [N, out, in], which are 0 where not valid; [T, out, in]."""
-    parts = min(chunks, len(gradients))
-    size = len(gradients) // parts
-    total = gradients[: parts * size].reshape(parts, size, *gradients.shape[1:]).sum(1)
-    return total / _counts(valid, parts, size)
-
-
-def _counts(valid: Tensor, parts: int, size: int) -> Tensor:
-    """Return how many of each part's places hold a sample, 1 for none; [T, 1, 1]."""
-    return valid[: parts * size].view(parts, size, 1).sum(1, keepdim=True).clamp(min=1)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from clbench.episode_sampler import Episodes
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.memory import Memory
 from clbench.strategy import MemoryParameters, Strategy
-from clbench.stream import Experience, StreamInfo
 
 
 class Nearest(Strategy):

@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from clbench.experience import Experience
 from clbench.fisher import FisherParameters, fisher_information
 from clbench.parameters import PositiveFloat
 from clbench.penalties import PenaltyStrategy, vector
-from clbench.stream import Experience
 
 
 class OnlineEWCParameters(FisherParameters):

@@ -18,10 +18,10 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.gradient import Batch, GradientParameters, GradientStrategy
 from clbench.parameters import LATER, PositiveInt
 from clbench.strategy import MemoryParameters
-from clbench.stream import Experience, StreamInfo
 
 
 class ReplayParameters(MemoryParameters, GradientParameters):

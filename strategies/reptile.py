@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from clbench.episode_sampler import Episodes
 from clbench.episode_stream import TrainingEpisodes
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.flat import flatten
 from clbench.gradient import Batch, GradientParameters, GradientStrategy
 from clbench.inner_loop import InnerOptimizer, mini_batches
@@ -32,7 +33,6 @@ from clbench.networks import StridedConv4
 from clbench.parameters import NaturalInt, PositiveFloat, PositiveInt
 from clbench.seeds import initialised_by, torch_generator
 from clbench.strategy import MemoryParameters
-from clbench.stream import Experience, StreamInfo
 
 Several = Annotated[int, Field(ge=2)]  # one sample has no batch statistics
 

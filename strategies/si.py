@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from clbench.experience import Experience
 from clbench.gradient import GradientParameters
 from clbench.parameters import PositiveFloat
 from clbench.penalties import PenaltyStrategy, gradient_vector, vector
-from clbench.stream import Experience
 
 
 class SIParameters(GradientParameters):

@@ -12,12 +12,13 @@ from torch import Tensor
 from clbench.conformance import toys as kit
 from clbench.dataset import Arrays, Dataset, assemble
 from clbench.errors import UsageError
+from clbench.experience import Experience, StreamInfo
 from clbench.registry import names, resolve
 from clbench.scenario import Labels, Plan, Scenario, plan_stream
 from clbench.seeds import Seeds
 from clbench.specify import labels_of
 from clbench.strategy import Strategy
-from clbench.stream import Experience, Stream, StreamInfo
+from clbench.stream import Stream
 
 SCENARIOS, TINY = kit.SCENARIOS, kit.SMALL
 STRATEGIES = tuple(name for name in names("strategies") if name != "avalanche")

@@ -18,7 +18,7 @@ from avalanche.benchmarks.utils.flat_data import ConstantSequence
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from clbench.stream import Experience, StreamInfo
+from clbench.experience import Experience, StreamInfo
 
 
 class _IntegerLabels(TensorDataset):

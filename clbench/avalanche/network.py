@@ -8,8 +8,8 @@ from typing import Any
 from avalanche.models.base_model import BaseModel
 from torch import Tensor, nn
 
+from clbench.experience import StreamInfo
 from clbench.networks import MLP, Conv4, make_network
-from clbench.stream import StreamInfo
 
 
 class SplitNetwork(BaseModel, nn.Module):  # type: ignore[misc]

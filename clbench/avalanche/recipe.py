@@ -12,9 +12,9 @@ from torch import nn
 from torch.optim import Adam
 
 from clbench.avalanche.network import SplitNetwork, split
+from clbench.experience import StreamInfo
 from clbench.networks import choose
 from clbench.seeds import initialised_by
-from clbench.stream import StreamInfo
 
 
 @dataclass(frozen=True)

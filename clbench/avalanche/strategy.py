@@ -20,9 +20,9 @@ from clbench.avalanche.experience import Classes, TheirExperience, their_experie
 from clbench.avalanche.randomness import Randomness
 from clbench.avalanche.recipe import Parts, Recipe
 from clbench.errors import ClbenchError, NonFiniteLossError, UsageError
+from clbench.experience import Experience, StreamInfo, masked
 from clbench.loss_trace import LossTrace
 from clbench.strategy import Effort, Strategy
-from clbench.stream import Experience, StreamInfo, masked
 
 
 class MaskedCrossEntropy(nn.Module):

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import ValidationError
 
 from clbench import anytime, results
+from clbench.compare.shape import Shape
 from clbench.dialects import BTI, DIALECTS
 from clbench.errors import ResultsError
 from clbench.metrics import METRICS, Metric
-from clbench.parameters import NaturalInt
 from clbench.seeds import Seeds
 from clbench.specification import canonical
 
@@ -28,92 +28,6 @@ CATALOGUE: dict[str, Metric[Any]] = {
     **{metric.name: metric for metric in (*DIALECTS.values(), BTI)},
 }
 """Every metric that is a function of the matrix, by name."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Dataset(_Strict):
-    name: str
-    hash: str
-
-
-class _StreamOptions(_Strict):
-    class_order: str | list[int]
-    online: bool
-    batch_size: int
-    boundaries: bool
-
-
-class _EpisodeOptions(_Strict):
-    ways: int
-    shots: int
-    queries: int
-    rotations: str
-    episodes: int
-    test_episodes: int
-
-
-def _kind(options: Any) -> str:
-    return "episodes" if isinstance(options, dict) and "shots" in options else "stream"
-
-
-_Options = Annotated[
-    Annotated[_StreamOptions, Tag("stream")] | Annotated[_EpisodeOptions, Tag("episodes")],
-    Discriminator(_kind),
-]
-
-
-class _Scenario(_Strict):
-    name: str
-    options: _Options
-
-
-class _HyperParameters(_Strict):
-    memory_size: NaturalInt | None = None
-
-
-class _Strategy(_Strict):
-    name: str
-    hyper_parameters: _HyperParameters
-
-
-class _Protocol(_Strict):
-    evaluation: int
-    precision: str
-    named_seeds: dict[Literal["order", "init", "train", "memory"], NaturalInt]
-    head: str
-    train_mask: str
-    test_mask: str
-    tells_task: bool
-    evaluated_on: str
-    transductive: bool
-
-
-class _Specification(_Strict):
-    dataset: _Dataset
-    scenario: _Scenario
-    strategy: _Strategy
-    seed: NaturalInt
-    protocol: _Protocol
-
-
-class _Metrics(_Strict):
-    ci95: float | None = None
-    episodes: int | None = None
-
-
-class _Shape(_Strict):
-    """What a file must have to be read as a result; what it has beyond is kept."""
-
-    status: Literal["ok", "failed", "skipped"]
-    specification: _Specification
-    matrix: list[list[float | None]] | None = None
-    metrics: _Metrics | None = None
-    budget: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    error: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +177,7 @@ def read_run(path: Path) -> Run:
     try:
         text = path.read_text("utf-8")
         record = json.loads(text, parse_int=_bounded(int), parse_float=_bounded(float))
-        _Shape.model_validate(record)
+        Shape.model_validate(record)
         clean = _each_string(results.finite(record), printable)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or error})") from None

@@ -14,11 +14,12 @@ from clbench.base_split import base_of
 from clbench.contract import reason_against
 from clbench.dataset import Arrays, Dataset, assemble
 from clbench.errors import UsageError
+from clbench.experience import StreamInfo, masked
 from clbench.scenario import Scenario
 from clbench.seeds import Seeds, global_state_of_a_run
 from clbench.specify import build_stream, dataset_of, scenario_class
 from clbench.strategy import Strategy
-from clbench.stream import Stream, StreamInfo, masked
+from clbench.stream import Stream
 
 SCENARIOS = ("class-incremental", "domain-incremental", "task-incremental")
 SMALL: dict[str, Any] = {

@@ -11,9 +11,9 @@ from statistics import median
 
 import torch
 
+from clbench.experience import Experience, Normalise, StreamInfo
 from clbench.memory import Memory, Policy
 from clbench.seeds import Seeds
-from clbench.stream import Experience, Normalise, StreamInfo
 from tests.benchmarks.measure import Figure, Settings
 from tests.benchmarks.row import Goal, Row
 

@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from clbench.episode_sampler import EpisodeBatch, Episodes
 from clbench.episode_stream import TrainingEpisodes
+from clbench.experience import StreamInfo
 from clbench.gradient import GradientParameters, GradientStrategy
 from clbench.meta_training import MetaTrainingParameters
 from clbench.networks import MLP
 from clbench.parameters import PositiveFloat
 from clbench.seeds import initialised_by
-from clbench.stream import StreamInfo
 
 
 class PrototypesParameters(GradientParameters, MetaTrainingParameters):

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from clbench.base_split import Base, base_of
 from clbench.errors import NonFiniteLossError, UsageError
 from clbench.evaluator import Anytime, Outcome, run_stream
+from clbench.experience import Experience
 from clbench.gradient import GradientStrategy
 from clbench.networks import Conv4, copy_body, make_network
 from clbench.runner import run_one
 from clbench.specify import specify
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 from clbench.words import protocol_line
 from tests.clbench.test_isolation import DATA, image_numbers
 from tests.toys import (

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from clbench.dataset import Arrays, Dataset, assemble
 from clbench.evaluator import Outcome, run_stream
+from clbench.experience import masked
 from clbench.scoring import Row
 from clbench.strategy import Strategy
-from clbench.stream import Stream, masked
+from clbench.stream import Stream
 from tests.toys import SCENARIOS, STRATEGIES, learn_all, make, runnable, stream_of, toy_dataset
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from clbench.experience import Experience
 from clbench.fisher import fisher_information
 from clbench.penalties import PenaltyStrategy
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 from tests.toys import SCENARIOS, make, stream_of
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from clbench.experience import Experience
 from clbench.seeds import Seeds
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 from tests.toys import SCENARIOS, STRATEGIES, make, numbered_dataset, runnable, stream_of
 
 TRAIN, TEST = (10, 10, 10, 10), (4, 4, 4, 4)

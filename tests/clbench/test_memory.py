@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from clbench.experience import Experience, StreamInfo
 from clbench.memory import Memory, Policy
-from clbench.stream import Experience, StreamInfo
 from tests.toys import make, stream_of, toy_dataset
 
 CLASSES = 4

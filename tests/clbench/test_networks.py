@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from clbench.experience import StreamInfo
 from clbench.networks import Conv4, NetworkName, StridedConv4, choose, make_network
 from clbench.seeds import Seeds
-from clbench.stream import StreamInfo
 from tests.toys import make, stream_of
 
 INFO = stream_of("class-incremental").info

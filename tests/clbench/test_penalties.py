@@ -10,8 +10,8 @@ from torch import Tensor
 
 from clbench.errors import NonFiniteLossError
 from clbench.evaluator import Outcome, run_stream
+from clbench.experience import Experience
 from clbench.penalties import PenaltyStrategy, gradient_vector, vector
-from clbench.stream import Experience
 from tests.toys import learn_all, make, stream_of
 
 PENALISED = ("ewc", "l2", "mas", "online-ewc", "si")

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector
 
+from clbench.experience import masked
 from clbench.networks import MLP
 from clbench.single_steps import descend
-from clbench.stream import masked
 
 MASKS = {
     "none": None,

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from clbench.evaluator import Outcome, run_stream
+from clbench.experience import Experience, Normalise, StreamInfo, masked
 from clbench.seeds import Seeds
-from clbench.stream import Experience, Normalise, StreamInfo, masked
 from tests.toys import SCENARIOS, Spy, numbered_dataset, stream_of, toy_dataset
 
 NATURAL: dict[str, Any] = {"class_order": "natural", "sizes": [1, 2, 1]}

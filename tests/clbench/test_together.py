@@ -16,13 +16,14 @@ from clbench import results
 from clbench.cli import main
 from clbench.errors import ClbenchError
 from clbench.executor import InProcess
+from clbench.experience import StreamInfo
 from clbench.gradient import GradientStrategy
 from clbench.grid import Request, build
 from clbench.runner import Execution, run_one
 from clbench.running import Call, run_all
 from clbench.seeds import Seeds, initialised_by
 from clbench.strategy import Strategy
-from clbench.stream import Stream, StreamInfo
+from clbench.stream import Stream
 from clbench.sweep import Job, grouped, perform_all, sweep
 from clbench.together import Together, alone_because
 from tests.toys import SCENARIOS, STRATEGIES, make, stream_of, toy_dataset, unprepared

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
+from clbench.experience import Experience
 from clbench.penalties import PenaltyStrategy, vector
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 from tests.toys import make, stream_of
 
 

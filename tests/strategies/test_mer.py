@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from clbench.errors import UsageError
+from clbench.experience import Experience
 from clbench.gradient import Batch, GradientStrategy
 from clbench.networks import Conv4
 from clbench.registry import resolve
 from clbench.runner import run_one
 from clbench.seeds import Seeds
 from clbench.specify import specify
-from clbench.stream import Experience, Stream
+from clbench.stream import Stream
 from tests.toys import SCENARIOS, learn_all, make, stream_of, toy_dataset
 
 MER = resolve("strategies", "mer").target

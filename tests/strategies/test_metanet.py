@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clbench.strategies.metanet import MetaNet, MetaNetParameters, MetaNetwork, Support
+from clbench.strategies.metanet import MetaNet, MetaNetParameters, MetaNetwork
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,6 +16,7 @@ from clbench.augmented import Chain, Convolution, Layer, attended, cnn, mlp, sha
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.evaluator import Outcome, run_stream
+from clbench.fast_memory import Support
 from clbench.meta_gradients import ScalarGenerator, SequenceGenerator, coordinate, features
 from clbench.representation import draw_pairs
 from clbench.specify import prepare, specify

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from clbench.experience import StreamInfo
 from clbench.penalties import PenaltyStrategy, vector
 from clbench.registry import resolve
-from clbench.stream import StreamInfo
 from tests.toys import SCENARIOS, make, stream_of
 
 CURVATURE = torch.tensor([4.0, 1.0, 0.25])

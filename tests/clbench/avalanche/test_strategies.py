@@ -16,10 +16,11 @@ from clbench.checkpoint import Checkpoint
 from clbench.cli import main
 from clbench.errors import ClbenchError, UsageError
 from clbench.evaluator import Outcome, run_stream
+from clbench.experience import masked
 from clbench.runner import run_one
 from clbench.specify import specify, strategy_class
 from clbench.strategy import Strategy
-from clbench.stream import Stream, masked
+from clbench.stream import Stream
 from tests.clbench.avalanche.small import digits, prepared, unprepared
 from tests.toys import SCENARIOS, make
 

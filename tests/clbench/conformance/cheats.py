@@ -11,8 +11,8 @@ import torch
 from clbench.strategies.replay import Replay
 from torch import Tensor
 
+from clbench.experience import Experience, StreamInfo
 from clbench.gradient import GradientStrategy
-from clbench.stream import Experience, StreamInfo
 
 
 class Constant(GradientStrategy):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from clbench.dataset import Arrays, Dataset, assemble, cache_folder, load
+from clbench.dataset import Arrays, Dataset, assemble, load
+from clbench.dataset_cache import cache_folder
 from clbench.datasets.digits import Digits
 from clbench.errors import DataError, UsageError
 
