@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph: recorded once, then replayed for every batch of the same shapes.
+"""A step as a CUDA graph: recorded once, then replayed for every batch of the same shapes.
 
 A step of a small network is mostly launches; a replayed graph is one. The steps of a shape before its recording are
 taken one operation at a time, on a stream of their own, as torch asks for (its notes on CUDA semantics, "CUDA graphs").
@@ -13,35 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.backward import backward
-from clbench.gradient import GradientStrategy
 from clbench.lessons import filled, form, tensors_of
-from clbench.precision import computing
-from clbench.strategy import Strategy
-from clbench.together import alone_because
 
 WARM_UP = 3
 """Steps of a shape before it is recorded: kernels are chosen and the optimiser's state is made in them."""
 
 Work = Callable[[], None]
-
-
-def uncaptured_because(kind: type[Strategy]) -> str | None:
-    """Return why the steps of strategies of this class cannot be captured; None if they can be."""
-    reason = alone_because(kind)
-    if reason is not None:
-        return reason
-    for hook in ("step", "parts", "stepped", "penalise", "before_step", "after_step"):
-        if getattr(kind, hook) is not getattr(GradientStrategy, hook):
-            return f"its {hook} may do what a graph would not repeat"
-    return None
-
-
-def capture_steps(strategy: Strategy) -> None:
-    """Let a strategy take its steps by graphs, where `uncaptured_because` has nothing against it."""
-    if uncaptured_because(type(strategy)) is None:
-        assert isinstance(strategy, GradientStrategy)
-        strategy.step = CapturedSteps(strategy)  # type: ignore[method-assign]
+Record = Callable[[Work], Work]
+"""Takes some work and returns what repeats it."""
 
 
 def record_graph(work: Work) -> Work:
@@ -52,76 +31,63 @@ def record_graph(work: Work) -> Work:
     return graph.replay
 
 
-class CapturedSteps:
-    """Stands in for a strategy's `step`.
+class Replayed:
+    """Stands in for a step.
 
     Args:
-        strategy: Set up.
-        record: Takes some work and returns what repeats it.
+        step: Takes a batch and returns its loss, or losses. All that it does to tensors, a replay does again; what it
+            does in Python is done no more.
+        device: Where it does so.
+        record: What makes graphs.
     """
 
     def __init__(
-        self, strategy: GradientStrategy, record: Callable[[Work], Work] = record_graph
+        self,
+        step: Callable[[Any], Tensor],
+        device: torch.device,
+        record: Record = record_graph,
     ) -> None:
-        self._strategy, self._record, self._eager = strategy, record, strategy.step
-        self._forget()
+        self._step, self._device, self._record = step, device, record
+        self.seen: Counter[Any] = Counter()
+        """How many batches came of each form."""
+        self.graphs: dict[Any, _Graph] = {}
 
-    def __call__(self, batch: Any) -> None:
-        """Take one optimiser step."""
-        if self._learner != (self._strategy.network, self._strategy.optimizer):  # it began anew
-            self._forget()
+    def __call__(self, batch: Any) -> Tensor:
+        """Take the step on a batch and return its loss, or losses."""
         kind = form(batch)
-        self._seen[kind] += 1
-        if self._seen[kind] <= WARM_UP:
-            self._warm_up(batch)
-            return
-        if kind not in self._steps:
-            self._steps[kind] = _Step(self._strategy, batch, self._record)
-        loss = self._steps[kind].repeat(batch)
-        self._strategy.count(batch, loss)
+        self.seen[kind] += 1
+        if self.seen[kind] <= WARM_UP:
+            return self._warm_up(batch)
+        if kind not in self.graphs:
+            self.graphs[kind] = _Graph(self._step, batch, self._record)
+        return self.graphs[kind].replay(batch)
 
-    def _forget(self) -> None:
-        self._learner = self._strategy.network, self._strategy.optimizer
-        self._seen: Counter[Any] = Counter()
-        self._steps: dict[Any, _Step] = {}
-
-    def _warm_up(self, batch: Any) -> None:
-        device = self._strategy.info.device
-        if device.type != "cuda":
-            self._eager(batch)
-            return
-        main, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    def _warm_up(self, batch: Any) -> Tensor:
+        if self._device.type != "cuda":
+            return self._step(batch)
+        main, aside = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         aside.wait_stream(main)
         with torch.cuda.stream(aside):
-            self._eager(batch)
+            loss = self._step(batch)
         main.wait_stream(aside)
+        return loss
 
 
-class _Step:
-    """The recorded step of one shape, and the tensors it reads."""
+class _Graph:
+    """The recorded step of one form, and the tensors it reads."""
 
-    def __init__(
-        self, strategy: GradientStrategy, batch: Any, record: Callable[[Work], Work]
-    ) -> None:
-        self._strategy = strategy
+    def __init__(self, step: Callable[[Any], Tensor], batch: Any, record: Record) -> None:
         self._tensors = [tensor.clone() for tensor in tensors_of(batch)]
-        self._batch = filled(batch, iter(self._tensors))
-        self._loss = torch.zeros((), device=strategy.info.device)
-        strategy.optimizer.zero_grad()  # gradients are made inside, so that each replay writes them anew
-        self._again = record(self._step)
+        own = filled(batch, iter(self._tensors))
 
-    def repeat(self, batch: Any) -> Tensor:
-        """Take the step on a batch and return its loss."""
+        def work() -> None:
+            self._loss = step(own)
+
+        self._again = record(work)
+
+    def replay(self, batch: Any) -> Tensor:
+        """Take the step on a batch and return its loss, or losses."""
         for own, tensor in zip(self._tensors, tensors_of(batch), strict=True):
             own.copy_(tensor)
         self._again()
         return self._loss.clone()
-
-    def _step(self) -> None:
-        strategy = self._strategy
-        with computing(strategy.info.precision, strategy.info.device):
-            loss = strategy.loss(strategy.network, self._batch)
-        backward(loss, strategy.loss)
-        strategy.optimizer.step()
-        self._loss.copy_(loss.detach())
-        strategy.optimizer.zero_grad()

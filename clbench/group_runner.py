@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
+from clbench.captured import capturable
 from clbench.checkpoint import Checkpoint
 from clbench.evaluator import Clock, Progress, sent
 from clbench.experience import Experience
 from clbench.gradient import GradientStrategy
+from clbench.graphs import record_graph
 from clbench.results import Record
 from clbench.runner import Execution, Run
 from clbench.scenario import Scenario
@@ -49,13 +52,14 @@ def run_together(
     Raises:
         KeyboardInterrupt: The user interrupted; there are no records.
     """
-    runs = [Run(s, execution, c, None) for s, c in zip(specifications, checkpoints, strict=True)]
+    singly = replace(execution, capture=False)  # of a stack, the stack's steps are captured
+    runs = [Run(s, singly, c, None) for s, c in zip(specifications, checkpoints, strict=True)]
     members = [_Member(run, told) for run, told in zip(runs, progress, strict=True)]
     threads_before = torch.get_num_threads()
     try:
         torch.set_num_threads(execution.threads)
         with global_state_of_a_run(specifications[0]["seed"]):
-            _run(members, Clock(torch.device(execution.device)))
+            _run(members, execution)
             return [member.run.ended(member.error, len(members)) for member in members]
     finally:
         torch.set_num_threads(threads_before)
@@ -100,11 +104,14 @@ class _Member:
             self.error = error
 
 
-def _run(members: Sequence[_Member], clock: Clock) -> None:
+def _run(members: Sequence[_Member], execution: Execution) -> None:
     """Run to the end, whichever it is for each."""
-    together = Together()
+    clock = Clock(torch.device(execution.device))
     for member in members:
         member.begin()
+    strategies = [member.strategy for member in members if member.error is None]
+    captured = execution.capture and all(map(capturable, strategies))
+    together = Together(record_graph if captured else None)
     while learning := [member for member in members if member.experience is not None]:
         clock.lap()
         experiences = [m.experience for m in learning if m.experience is not None]

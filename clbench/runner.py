@@ -15,12 +15,12 @@ import torch
 from clbench import anytime, metrics
 from clbench.blame import raised
 from clbench.budget import budget, start_counting
+from clbench.captured import capture_steps
 from clbench.checkpoint import Checkpoint, storing
 from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
 from clbench.evaluator import Anytime, Course, Outcome, Progress, course, learn_each
-from clbench.graphs import capture_steps
 from clbench.problem_evaluator import run_problems
 from clbench.problem_stream import ProblemStream
 from clbench.provenance import provenance

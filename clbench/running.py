@@ -9,12 +9,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from clbench import results
+from clbench.captured import uncaptured_because
 from clbench.configuration import Configuration, Grid
 from clbench.display import Display
 from clbench.errors import UsageError
 from clbench.executor import InProcess, Workers
 from clbench.expansion import expand
-from clbench.graphs import uncaptured_because
 from clbench.grid import Cell, build
 from clbench.parameters import Parameters, PositiveInt
 from clbench.plugins import load_plugins

@@ -26,8 +26,9 @@ from clbench.errors import ClbenchError
 from clbench.experience import Experience
 from clbench.flat import views
 from clbench.gradient import GradientStrategy
+from clbench.graphs import Record, Replayed
 from clbench.inner_loop import InnerOptimizer
-from clbench.lessons import filled, form, stacked
+from clbench.lessons import filled, form, stacked, tensors_of
 from clbench.single_steps import SingleSteps
 from clbench.strategy import Strategy
 
@@ -60,10 +61,15 @@ def _has_stackable_loss(kind: type[GradientStrategy]) -> bool:
 
 
 class Together:
-    """Lets S strategies of one class, with the same hyper-parameters, learn in step."""
+    """Lets S strategies of one class, with the same hyper-parameters, learn in step.
 
-    def __init__(self) -> None:
+    Args:
+        record: What makes graphs of the stack's steps, where `clbench.captured` has nothing against it; None for none.
+    """
+
+    def __init__(self, record: Record | None = None) -> None:
         self._stack: Stack | None = None
+        self._record = record
 
     def learn(
         self, strategies: Sequence[GradientStrategy], experiences: Sequence[Experience]
@@ -97,7 +103,7 @@ class Together:
         alike = most_alike(batches)
         if len(alike) > 1:
             if self._stack is None or not self._stack.holds(strategies):
-                self._stack = Stack(strategies)
+                self._stack = Stack(strategies, self._record)
             self._stack.step({index: batches[index] for index in alike})
         for index, batch in batches.items():
             if len(alike) == 1 or index not in alike:
@@ -113,9 +119,14 @@ def most_alike(batches: Mapping[int, Any]) -> list[int]:
 
 
 class Stack:
-    """The networks of S learners as one: weights and buffers [S, …], of which each learner's are views."""
+    """The networks of S learners as one: weights and buffers [S, …], of which each learner's are views.
 
-    def __init__(self, learners: Sequence[GradientStrategy]) -> None:
+    Args:
+        learners: S.
+        record: What makes graphs of steps that all of them take.
+    """
+
+    def __init__(self, learners: Sequence[GradientStrategy], record: Record | None = None) -> None:
         self._learners = list(learners)
         self._networks = [learner.stepped for learner in learners]
         self._loss = _Loss(self._learners[0])
@@ -134,6 +145,9 @@ class Stack:
         ]
         self._lend(range(len(learners)))
         self._optimizer = self._one_for_all()
+        self._replayed: Replayed | None = None
+        if record is not None:
+            self._replayed = Replayed(self._all_without_hooks, learners[0].info.device, record)
 
     def holds(self, learners: Sequence[GradientStrategy]) -> bool:
         """Return whether these are its learners, and have the networks that were stacked."""
@@ -147,37 +161,50 @@ class Stack:
             self._step(dict(zip(batches, each, strict=True)))
 
     def _step(self, batches: Mapping[int, Any]) -> None:
-        learners = [self._learners[index] for index in batches]
-        losses = self._losses(batches)
+        each = list(batches.values())
+        lesson = filled(each[0], iter(stacked(each)))
+        penalties: list[Tensor | None] = [None] * len(each)
+        if self._replayed is not None and len(each) == len(self._learners):
+            losses = self._replayed(lesson)
+        else:
+            losses, penalties = self._advance(list(batches), lesson)
+        counted = zip(batches.items(), losses.unbind(), penalties, strict=True)
+        for (index, batch), loss, penalty in counted:
+            self._learners[index].count(batch, loss if penalty is None else loss + penalty)
+
+    def _all_without_hooks(self, lesson: Any) -> Tensor:
+        return self._advance(list(range(len(self._learners))), lesson)[0]
+
+    def _advance(self, chosen: Sequence[int], lesson: Any) -> tuple[Tensor, list[Tensor | None]]:
+        """Take the steps on lessons stacked as one; return the losses [S], and the penalties beside them."""
+        learners = [self._learners[index] for index in chosen]
+        losses = self._losses(chosen, lesson)
         if losses.ndim != 1:
             raise not_a_loss(losses[0], learners[0].loss)
         learnt = [n for n, weight in enumerate(self._weights) if weight.requires_grad]
         found = slopes(losses.sum(), [self._weights[n] for n in learnt], learners[0].loss)
         torch._foreach_copy_([self._gradients[n] for n in learnt], list(found))
-        self._lend(batches)
+        self._lend(chosen)
         penalties = [learner.penalise() for learner in learners]
         for learner in learners:
             learner.before_step()
         self._optimise(learners)
         for learner in learners:
             learner.after_step()
-        self._take_back(batches)
-        each = zip(learners, batches.values(), losses.detach().unbind(), penalties, strict=True)
-        for learner, batch, loss, penalty in each:
-            learner.count(batch, loss if penalty is None else loss + penalty)
+        self._take_back(chosen)
+        return losses.detach(), penalties
 
-    def _losses(self, batches: Mapping[int, Any]) -> Tensor:
+    def _losses(self, chosen: Sequence[int], lesson: Any) -> Tensor:
         """Return the learners' losses [S], as the first one computes its own."""
-        lessons, chosen = list(batches.values()), list(batches)
         every = len(chosen) == len(self._learners)
         state = [t if every else t[chosen] for t in (*self._weights, *self._buffers)]
 
         def loss(state: list[Tensor], tensors: list[Tensor]) -> Any:
             named = dict(zip(self._loss.names, state, strict=True))
-            return functional_call(self._loss, named, (filled(lessons[0], iter(tensors)),))
+            return functional_call(self._loss, named, (filled(lesson, iter(tensors)),))
 
         with _stackable(self._learners[0]):
-            losses: Tensor = vmap(loss)(state, stacked(lessons))
+            losses: Tensor = vmap(loss)(state, list(tensors_of(lesson)))
         if not every:
             for buffer, changed in zip(self._buffers, state[len(self._weights) :], strict=True):
                 buffer[chosen] = changed

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
 
+from clbench.captured import capture_steps
 from clbench.errors import DataError
 from clbench.evaluator import Outcome, run_stream
 from clbench.gradient import GradientStrategy
-from clbench.graphs import capture_steps
+from clbench.graphs import record_graph
 from clbench.scoring import Row, fill_row
 from clbench.specification import Specification
 from clbench.specify import prepare, specify
@@ -111,10 +112,11 @@ def together_side(work: Work, seeds: int) -> Callable[[], Callable[[], list[Row]
     """Return training and evaluation of several seeds in step (`clbench.together`); the first one's matrix."""
 
     def ready() -> Callable[[], list[Row]]:
-        pairs = [work.learner(seed) for seed in range(seeds)]
+        singly = replace(work, capture=False)
+        pairs = [singly.learner(seed) for seed in range(seeds)]
         for stream, _ in pairs:
             stream.test_set(len(stream))
-        together = Together()
+        together = Together(record_graph if work.capture else None)
 
         def run() -> list[Row]:
             every = [[fill_row(*pair, 0, []) for pair in pairs]]

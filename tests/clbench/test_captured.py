@@ -1,7 +1,8 @@
-"""Captured steps: what they do beside the graph itself, which a CUDA device alone can record."""
+"""Captured steps, alone and in a stack: what they do beside the graph itself, which a CUDA device alone can record."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from clbench.captured import CapturedSteps, capture_steps, uncaptured_because
 from clbench.cli import main
-from clbench.graphs import WARM_UP, CapturedSteps, Work, capture_steps, uncaptured_because
+from clbench.graphs import WARM_UP, Work
+from clbench.seeds import Seeds
 from clbench.stream import Stream
+from clbench.together import Together
 from tests.toys import STRATEGIES, make, stream_of, toy_dataset, unprepared
 
 CAPTURED = {"finetune", "joint", "replay", "lwf"}
@@ -75,7 +79,29 @@ def test_replayed_steps_keep_to_the_precision() -> None:
 def unrecorded(strategy: Any) -> int:
     """Return the steps of shapes that came too seldom to be recorded."""
     steps: CapturedSteps = strategy.step
-    return sum(count for form, count in steps._seen.items() if form not in steps._steps)
+    seen = steps.replayed.seen.items()
+    return sum(count for form, count in seen if form not in steps.replayed.graphs)
+
+
+@pytest.mark.parametrize("name", sorted(CAPTURED))
+def test_replayed_steps_of_a_stack_end_where_eager_ones_end(name: str) -> None:
+    """Steps that only some of the learners take, whose experiences differ in length, are never replayed."""
+    data = toy_dataset(train=(41, 12, 30, 23))
+    streams = [stream_of("class-incremental", data, seeds=Seeds.of(seed)) for seed in range(3)]
+    eager, captured = (
+        [make(name, s.info, batch_size=8, epochs=4) for s in streams] for _ in range(2)
+    )
+    recorder = Recorder()
+    for learners, together in ((eager, Together()), (captured, Together(recorder))):
+        for index in range(len(streams[0])):
+            experiences = [next(stream.deliver(index)) for stream in streams]
+            assert together.learn(learners, experiences) == [None] * 3  # type: ignore[arg-type]
+    for one, other in zip(eager, captured, strict=True):
+        expected = one.state_dict()["network"]
+        for key, value in other.state_dict()["network"].items():
+            assert torch.equal(value, expected[key])
+        assert other.effort == one.effort
+    assert recorder.repeated >= 10
 
 
 def test_a_loss_that_is_not_finite_is_found_at_its_step() -> None:
@@ -104,20 +130,23 @@ def test_the_cpu_has_no_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_graphs_on_the_gpu_end_where_eager_steps_end() -> None:
-    from clbench.specify import prepare, specify
+def test_on_the_cpu_nothing_is_captured() -> None:
+    """A run that is resumed goes on on the device it began on."""
+    strategy = make("finetune", stream_of("class-incremental").info)
+    capture_steps(strategy)
+    assert "step" not in vars(strategy)
 
-    specification, _ = specify(
-        dataset="digits", scenario="class-incremental", strategy="replay", options={"samples": 200}
-    )
-    ends = []
-    for capture in (False, True):
-        stream, strategy = prepare(specification, "cuda")
-        assert isinstance(stream, Stream)
-        if capture:
-            capture_steps(strategy)
-        learn(strategy, stream)
-        weights = strategy.state_dict()["network"].values()
-        ends.append(torch.cat([weight.flatten() for weight in weights]))
-    torch.testing.assert_close(ends[1], ends[0], atol=1e-4, rtol=1e-3)
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("together", [1, 3])
+def test_graphs_on_the_gpu_end_where_eager_steps_end(tmp_path: Path, together: int) -> None:
+    words = "run --scenario class-incremental --strategy replay --seeds 0-2 -S samples=200 --device cuda"
+    matrices = []
+    for option in ([], ["--capture"]):
+        folder = tmp_path / str(len(option))
+        arguments = [*words.split(), f"--together={together}", *option, f"--results={folder}"]
+        assert main(arguments) == 0
+        runs = [json.loads(path.read_text()) for path in sorted(folder.rglob("*-s?.json"))]
+        matrices.append([run["matrix"][1:] for run in runs])
+    eager, captured = (torch.tensor(m, dtype=torch.float64).nan_to_num() for m in matrices)
+    torch.testing.assert_close(captured, eager, atol=0.03, rtol=0)
