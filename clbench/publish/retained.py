@@ -33,6 +33,7 @@ class RetainedRow(Parameters):
     paper: dict[str, list[str]] = Field(
         {}, description="retained accuracy and BTI in %, as text, by shift"
     )
+    shifts: list[str] | None = Field(None, description="whose tables have the row; none: all")
 
 
 class Retained(Parameters):
@@ -61,6 +62,8 @@ def markdown(paper: Retained, runs: Sequence[Run]) -> str:
     for shift, title in paper.shifts.items():
         lines = [HEADS, ["---", *["---:"] * (len(HEADS) - 1)]]
         for row in paper.row:
+            if row.shifts is not None and shift not in row.shifts:
+                continue
             told = row.paper.get(shift, [NONE, NONE])
             lines += [[markdown_escape(row.name), *told, *_ours(_answers(paper, row, shift, runs))]]
         blocks += [f"## {title}", "\n".join(map(pipe, lines))]

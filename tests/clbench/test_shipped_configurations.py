@@ -57,7 +57,7 @@ def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixt
         ("reference/mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
         ("table/digits", ["table-digits-online", "table-digits-offline"]),
         ("regularisers/digits", ["table-digits-avalanche"]),
-        ("reference/mnist-raw", ["mer-rotations"]),
+        ("reference/mnist-raw", ["mer-rotations", "mer-permutations"]),
     ],
 )
 def test_configurations_name_the_committed_results(

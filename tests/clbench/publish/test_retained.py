@@ -22,6 +22,7 @@ PAPER = Retained.parse(
             {"name": "MER", "strategy": "mer", "hyper_parameters": {"algorithm": 1},
              "paper": {"rotated": ["77.42", "-5.60"]}},
             {"name": "online", "strategy": "finetune"},
+            {"name": "variant", "strategy": "mer", "hyper_parameters": {"algorithm": 2}, "shifts": ["permuted"]},
         ],
     },
     "paper.toml",
@@ -44,6 +45,7 @@ def test_a_table_a_stream_with_what_was_not_run() -> None:
         "| online | – | – | not run | – | – | – |",
     ]
     assert "| MER | – | – | 60.00 | -5.00 | 1 | 60 |" in told
+    assert [line for line in told if "variant" in line] == told[-1:]
 
 
 def test_two_runs_for_a_row_are_refused() -> None:
