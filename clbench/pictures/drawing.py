@@ -54,6 +54,10 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 _LEGEND_LINE = 0.16
 """Inches."""
+_CHARACTERS = 15
+"""To the inch, at 7 points."""
+_HANDLE = 7
+"""Characters that have room where a legend shows the line."""
 _FAINT = 0.2
 _MOST_TICKS = 8
 _MOST_NUMBERS = 10
@@ -104,7 +108,8 @@ def _figure(panels: Sequence[Panel], width: float) -> Figure:
     labels = _labels(panels)
     abreast = _abreast(labels, width)
     height = rows * width / columns * (1.05 if maps else 0.66 if rows == 1 else 0.55)
-    height += _LEGEND_LINE * ceil(len(labels) / abreast)
+    lines = sum(_wrapped(label, width).count("\n") + 1 for label in labels)
+    height += _LEGEND_LINE * ceil(lines / abreast)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False, sharey=not maps).flat)
     for axes, panel in zip(grid, panels, strict=False):
@@ -129,9 +134,14 @@ def _labels(panels: Sequence[Panel]) -> list[str]:
 
 
 def _abreast(labels: Sequence[str], width: float) -> int:
-    """Return how many labels fit side by side; 7 points are about 15 characters to the inch."""
+    """Return how many labels fit side by side."""
     longest = max((len(label) for label in labels), default=0)
-    return max(1, min(len(labels), int(15 * width / (longest + 7))))
+    return max(1, min(len(labels), int(_CHARACTERS * width / (longest + _HANDLE))))
+
+
+def _wrapped(label: str, width: float) -> str:
+    """Return a label of the legend in as many lines as it needs."""
+    return "\n".join(textwrap.wrap(label, int(_CHARACTERS * width) - _HANDLE))
 
 
 def _look(labels: Sequence[str], label: str) -> dict[str, Any]:
@@ -155,7 +165,8 @@ def _legend(figure: Figure, panels: Sequence[Panel], labels: Sequence[str], abre
     handles = []
     for label in labels:
         look = _look(labels, label) | ({} if label in marked else {"marker": "none"})
-        handles.append(Line2D([], [], label=label, **look))
+        text = _wrapped(label, figure.get_figwidth())
+        handles.append(Line2D([], [], label=text, **look))
     figure.legend(handles=handles, loc="outside lower center", ncols=abreast, handlelength=2.6)
 
 

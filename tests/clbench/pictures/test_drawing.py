@@ -67,6 +67,17 @@ def test_a_file_of_every_kind_and_format(
     assert "2 tables, since only comparable rows share one; these differ in memory" in said.err
 
 
+@pytest.mark.parametrize("words", [1, 8, 30])
+def test_no_label_is_cut_however_long(words: int) -> None:
+    label = "metanet " + ", ".join(f"setting_{n}=true" for n in range(words))
+    point = Point(exactly(1), exactly(50))
+    chart = Chart("", "x", "y", (Series(label, (point,)), Series("replay", (point,))))
+    picture = Image.open(BytesIO(draw([chart], "png"))).convert("L")
+    right, lowest = picture.width - 1, picture.height - 1
+    edges = [(0, 0, 1, lowest), (right, 0, right + 1, lowest), (0, lowest, right, lowest + 1)]
+    assert all(picture.crop(edge).getextrema() == (255, 255) for edge in edges)
+
+
 def test_the_command_knows_every_kind() -> None:
     assert list(plot.KINDS) == list(KINDS)
 
