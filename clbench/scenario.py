@@ -59,6 +59,12 @@ class DisjointOptions(ScenarioOptions):
         " stream, which has the others; they are in no cell",
         json_schema_extra=LATER,
     )
+    classes: PositiveInt | None = Field(
+        None,
+        description="so many classes of the dataset, the first of the class order (behind a base"
+        " split's); none takes all",
+        json_schema_extra=LATER,
+    )
 
 
 @dataclass(frozen=True)
@@ -230,7 +236,7 @@ def split_classes(options: DisjointOptions, classes: int, seed: int) -> tuple[li
     """Return the base classes and those of the stream, each in class order.
 
     Raises:
-        UsageError: ``base_classes`` is 1, or leaves no class for the stream.
+        UsageError: ``base_classes`` is 1, or leaves no class for the stream; ``classes`` is more than there are.
     """
     order, base = order_classes(options, classes, seed), options.base_classes
     if base and not 2 <= base < classes:
@@ -238,7 +244,13 @@ def split_classes(options: DisjointOptions, classes: int, seed: int) -> tuple[li
             f"base_classes={base} must be at least 2, to have something to tell apart, and leave a"
             f" class for the stream: the dataset has {classes}"
         )
-    return order[:base], order[base:]
+    left = order[base:]
+    if options.classes is not None and options.classes > len(left):
+        source = "the dataset" + (f" without its {base} base classes" if base else "")
+        raise UsageError(
+            f"classes={options.classes} is more than the {len(left)} classes of {source}"
+        )
+    return order[:base], left[: options.classes]
 
 
 def deal_classes(options: DisjointOptions, classes: int, seed: int) -> list[list[int]]:
@@ -250,6 +262,7 @@ def deal_classes(options: DisjointOptions, classes: int, seed: int) -> list[list
     base, order = split_classes(options, classes, seed)
     classes = len(order)
     source = "the dataset" + (f" without its {len(base)} base classes" if base else "")
+    source, why = ("the stream", f" (classes={classes})") if options.classes else (source, "")
     given = options.model_fields_set
     experiences = options.experiences
     if options.sizes is not None:
@@ -261,12 +274,12 @@ def deal_classes(options: DisjointOptions, classes: int, seed: int) -> list[list
         if sum(options.sizes) != classes:
             raise UsageError(
                 f"sizes={options.sizes} adds up to {sum(options.sizes)};"
-                f" {source} has {classes} classes"
+                f" {source} has {classes} classes{why}"
             )
         sizes = list(options.sizes)
     elif experiences > classes:
         raise UsageError(
-            f"experiences={experiences} is more than the {classes} classes of {source};"
+            f"experiences={experiences} is more than the {classes} classes of {source}{why};"
             f" at most {classes} are possible"
         )
     else:

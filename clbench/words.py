@@ -84,6 +84,8 @@ def protocol_line(specification: dict[str, Any]) -> str:
         f"class order {order if isinstance(order, str) else 'given'}",
         f"evaluated on {protocol['evaluated_on']} data",
     ]
+    if options.get("classes"):
+        parts.append(f"{options['classes']} of the dataset's classes")
     if options.get("base_classes"):
         parts.append(f"base split of {options['base_classes']} other classes")
     if "shift" in options:

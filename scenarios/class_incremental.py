@@ -1,7 +1,7 @@
 """New classes in every experience; one head, no task id at test.
 
 Class-IL of van de Ven et al. 2022 (Nature Machine Intelligence 4): output unit c is the c-th class of the dataset
-(of its classes without a base split's).
+(of those of its classes that are in the stream).
 """
 
 from __future__ import annotations
