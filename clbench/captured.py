@@ -20,9 +20,19 @@ def uncaptured_because(kind: type[Strategy]) -> str | None:
     if reason is not None:
         return reason
     for hook in ("step", "parts", "stepped", "penalise", "before_step", "after_step"):
-        if getattr(kind, hook) is not getattr(GradientStrategy, hook):
+        if not _is_repeated(kind, hook):
             return f"its {hook} may do what a graph would not repeat"
     return None
+
+
+def _is_repeated(kind: type[Strategy], hook: str) -> bool:
+    """Return whether a hook is the framework's, or said to be replayed in the class that has it or below."""
+    for each in kind.__mro__[: kind.__mro__.index(GradientStrategy)]:
+        if hook in vars(each).get("replayed", ()):
+            return hook in ("before_step", "after_step")
+        if hook in vars(each):
+            return False
+    return True
 
 
 def capturable(strategy: Strategy) -> TypeGuard[GradientStrategy]:
@@ -61,11 +71,13 @@ class CapturedSteps:
         self.replayed = Replayed(self._step, self._strategy.info.device, self._record)
 
     def _step(self, batch: Any) -> Tensor:
-        """Take a step as `GradientStrategy.step` does where no hook is defined; gradients are gone after it."""
+        """Take a step as `GradientStrategy.step` does where there is no penalty; gradients are gone after it."""
         strategy = self._strategy
         with computing(strategy.info.precision, strategy.info.device):
             loss = strategy.loss(strategy.network, batch)
         backward(loss, strategy.loss)
+        strategy.before_step()
         strategy.optimizer.step()
+        strategy.after_step()
         strategy.optimizer.zero_grad()
         return loss.detach()

@@ -208,10 +208,10 @@ class EpisodicStrategy(GradientStrategy):
         query = self._examples(draw.query, units, draw.query_valid)
         return self.lesson(Episode(support, query, mask))
 
-    def before_step(self) -> None:
-        """Forget what was built to predict: it will be out of date."""
-        super().before_step()
+    def count(self, batch: Any, loss: Tensor) -> None:
+        """Note a step that was taken; what was built to predict is out of date."""
         self._remembered = {}
+        super().count(batch, loss)
 
     def predict(self, x: Tensor, task: Tensor | None) -> Tensor:
         """Return logits, each sample's from the exemplars of its task where that is told."""

@@ -100,6 +100,9 @@ class GradientStrategy(Strategy):
     stackable: ClassVar[bool] = False
     """Whether a `loss` of its own depends on its arguments and hyper-parameters alone, so that learners can be stacked
     (`clbench.together`)."""
+    replayed: ClassVar[frozenset[str]] = frozenset()
+    """Of `before_step` and `after_step` those of the class's own that do no more than operations on tensors, so that a
+    CUDA graph may repeat them (`clbench.captured`)."""
     network: nn.Module
     flat: tuple[Tensor, Tensor] | None = None
     """What `clbench.flat.flatten` returned of `stepped`, if a method moves all its parameters at once."""

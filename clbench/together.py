@@ -147,7 +147,7 @@ class Stack:
         self._optimizer = self._one_for_all()
         self._replayed: Replayed | None = None
         if record is not None:
-            self._replayed = Replayed(self._all_without_hooks, learners[0].info.device, record)
+            self._replayed = Replayed(self._all, learners[0].info.device, record)
 
     def holds(self, learners: Sequence[GradientStrategy]) -> bool:
         """Return whether these are its learners, and have the networks that were stacked."""
@@ -172,7 +172,8 @@ class Stack:
         for (index, batch), loss, penalty in counted:
             self._learners[index].count(batch, loss if penalty is None else loss + penalty)
 
-    def _all_without_hooks(self, lesson: Any) -> Tensor:
+    def _all(self, lesson: Any) -> Tensor:
+        """Take the steps of all learners, none of which has a penalty."""
         return self._advance(list(range(len(self._learners))), lesson)[0]
 
     def _advance(self, chosen: Sequence[int], lesson: Any) -> tuple[Tensor, list[Tensor | None]]:

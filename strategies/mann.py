@@ -100,6 +100,7 @@ class MANN(EpisodicStrategy):
     paper = "Santoro et al. 2016, ICML, arXiv 1605.06065"
     meta_trained = True
     stackable = True
+    replayed = frozenset({"before_step"})
     test_only = frozenset({"priming_order"})
     quick: ClassVar = {
         "controller": 64,
@@ -155,7 +156,6 @@ class MANN(EpisodicStrategy):
 
     def before_step(self) -> None:
         """Clip the gradient's norm."""
-        super().before_step()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.parameters.max_norm)
 
     def remember(self, support: Examples, mask: Tensor, generator: torch.Generator) -> State:

@@ -264,7 +264,6 @@ class MetaNet(ProblemStrategy):
 
     def before_step(self) -> None:
         """Clip the gradient's norm."""
-        super().before_step()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.parameters.max_norm)
 
     def remember(self, support: Examples, mask: Tensor, generator: torch.Generator) -> FastMemory:

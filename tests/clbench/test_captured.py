@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,20 @@ from clbench.stream import Stream
 from clbench.together import Together
 from tests.toys import STRATEGIES, make, stream_of, toy_dataset, unprepared
 
-CAPTURED = {"finetune", "joint", "replay", "lwf"}
+CAPTURED = {"finetune", "joint", "replay", "lwf", "mann"}
+MANN = {
+    "controller": 8,
+    "slots": 8,
+    "slot_size": 8,
+    "heads": 2,
+    "shots": 1,
+    "episodes": 64,
+    "meta_batch": 4,
+}
+
+
+def hyper_of(name: str) -> dict[str, Any]:
+    return MANN if name == "mann" else {"batch_size": 8, "epochs": 4}
 
 
 class Recorder:
@@ -43,13 +57,15 @@ def learn(strategy: Any, stream: Stream) -> None:
             strategy.learn(experience)
 
 
-@pytest.mark.parametrize("name", sorted(CAPTURED))
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [("mann", "adam"), *product(sorted(CAPTURED - {"mann"}), ["adam", "sgd"])],
+)
 @pytest.mark.parametrize("scenario", ["class-incremental", "task-incremental"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_replayed_steps_end_where_eager_ones_end(name: str, scenario: str, optimizer: str) -> None:
     """Batches of 8 of 41 to 62 samples: the last batch of a pass has a shape, and a graph, of its own."""
     stream = stream_of(scenario, toy_dataset(train=(41, 12, 30, 23)))
-    hyper = {"optimizer": optimizer, "batch_size": 8, "epochs": 4}
+    hyper = hyper_of(name) | ({} if name == "mann" else {"optimizer": optimizer})
     eager, captured = (make(name, stream.info, **hyper) for _ in range(2))
     recorder = Recorder()
     captured.step = CapturedSteps(captured, recorder)  # type: ignore
@@ -88,9 +104,7 @@ def test_replayed_steps_of_a_stack_end_where_eager_ones_end(name: str) -> None:
     """Steps that only some of the learners take, whose experiences differ in length, are never replayed."""
     data = toy_dataset(train=(41, 12, 30, 23))
     streams = [stream_of("class-incremental", data, seeds=Seeds.of(seed)) for seed in range(3)]
-    eager, captured = (
-        [make(name, s.info, batch_size=8, epochs=4) for s in streams] for _ in range(2)
-    )
+    eager, captured = ([make(name, s.info, **hyper_of(name)) for s in streams] for _ in range(2))
     recorder = Recorder()
     for learners, together in ((eager, Together()), (captured, Together(recorder))):
         for index in range(len(streams[0])):
@@ -117,6 +131,9 @@ def test_a_loss_that_is_not_finite_is_found_at_its_step() -> None:
 def test_whose_steps_can_be_captured() -> None:
     reasons = {name: uncaptured_because(type(unprepared(name))) for name in STRATEGIES}
     assert {name for name, reason in reasons.items() if reason is None} == CAPTURED
+    assert reasons["metanet"] == "its before_step may do what a graph would not repeat"
+    below = type("Below", (type(unprepared("mann")),), {"before_step": lambda self: None})
+    assert uncaptured_because(below) == reasons["metanet"]
     assert reasons["ewc"] == "its penalise may do what a graph would not repeat"
     strategy = make("ewc", stream_of("class-incremental").info)
     capture_steps(strategy)

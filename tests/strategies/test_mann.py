@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import stdev
 from typing import Any
 
 import pytest
 import torch
-from clbench.strategies.mann import MANN, MANNParameters
+from clbench.strategies.mann import MANN, MANNParameters, Sequences
 from torch import Tensor
 
+from clbench.addressing import LRUA
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import UsageError
@@ -101,6 +103,80 @@ def test_training_episodes_are_as_long_as_the_priming(scenario: str, lengths: li
         assert set(found) == {length}
         assert len(primed.y) == length
         found.clear()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_is_the_mean_over_all_answers_of_the_sequences_and_to_the_queries(
+    kind: str,
+) -> None:
+    """Answer by answer: −log of the right one of the units that compete; places without a sample do not count."""
+    strategy, _ = learner("class-incremental", addressing=kind)
+    network, generator = strategy.network, torch.Generator().manual_seed(0)
+    x, query = (torch.randn(2, n, 1, 2, 2, generator=generator) for n in (5, 3))
+    mask = torch.tensor([[True, True, False, True], [True, False, True, False]])
+    y, target = (
+        torch.tensor([[0, 3, 1, 0, 3], [2, 0, 0, 2, 2]]),
+        torch.tensor([[1, 3, 0], [0, 2, 0]]),
+    )
+    valid = torch.tensor([[True] * 5, [True, True, True, False, False]])
+    asked = torch.tensor([[True, True, False], [True] * 3])
+    network.see = torch.nn.Linear(4, network.see.out_features)
+    losses = []
+    for b in range(2):
+        state, units = network.initial(1), mask[b].nonzero().flatten().tolist()
+
+        def surprise(hr: Tensor, unit: int, units: list[int] = units) -> Tensor:
+            logits = network.out(hr)[0]
+            difference: Tensor = logits[units].logsumexp(0) - logits[unit]
+            return difference
+
+        for t in range(int(valid[b].sum())):
+            after = network.step(network.see(x[b, t].flatten()[None]), state)
+            losses.append(surprise(after.hr, int(y[b, t])))
+            state = replace(after, label=torch.eye(4)[y[b, t]][None])
+        for q in asked[b].nonzero().flatten().tolist():
+            after = network.step(network.see(query[b, q].flatten()[None]), state)
+            losses.append(surprise(after.hr, int(target[b, q])))
+    assert len(losses) == 8 + 5
+    found = strategy.loss(network, Sequences(x, y, valid, query, target, asked, mask))
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_decay_and_clipping_arrive_where_they_belong() -> None:
+    strategy, stream = learner("class-incremental", decay=0.7, max_norm=0.01)
+    assert isinstance(strategy.network.memory, LRUA)
+    M, read, usage = strategy.network.memory.initial(1, torch.zeros(()))
+    assert read[0, :, 0].eq(1).all()  # on the first slot alone: the others are the least used ones
+    with torch.no_grad():
+        _, (_, read, after) = strategy.network.memory.step(torch.zeros(1, 12), (M, read, usage))
+    written = after - read.sum(1) - 0.7 * usage
+    assert float(written.sum()) == pytest.approx(strategy.parameters.heads, abs=1e-5)
+    norms = []
+    step = strategy.optimizer.step
+    strategy.optimizer.step = lambda: norms.append(_norm(strategy)) or step()  # type: ignore
+    learn_all(strategy, stream)
+    assert max(norms) == pytest.approx(0.01, rel=1e-3)
+
+
+def _norm(strategy: MANN) -> float:
+    gradients = [p.grad for p in strategy.network.parameters() if p.grad is not None]
+    return float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt())
+
+
+@pytest.mark.parametrize("meta_ways", [3, 5])
+def test_training_on_episodes_lets_the_units_of_an_episode_compete_alone(meta_ways: int) -> None:
+    strategy, stream = episodic(meta_ways=meta_ways)
+    given: list[Sequences] = []
+    loss = strategy.loss
+    strategy.loss = lambda network, batch: given.append(batch) or loss(network, batch)  # type: ignore
+    before = [p.clone() for p in strategy.network.parameters()]
+    run_episodes(stream, strategy, Outcome())
+    ways = int(given[0].y.max()) + 1
+    assert ways == strategy.network.units == meta_ways
+    assert all(batch.mask.all() for batch in given)
+    assert any(
+        not torch.equal(a, b) for a, b in zip(before, strategy.network.parameters(), strict=True)
+    )
 
 
 def test_a_step_learns_from_a_batch_of_episodes() -> None:
