@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from clbench.compare.comparability import Row
 from clbench.compare.scores import Cell
@@ -12,7 +13,7 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 def remarks(rows: Sequence[Row], cells: Cells) -> Iterator[str]:
-    """Yield failed and skipped runs, undefined metrics, outliers, crossed and unmatched seeds, unlike machines."""
+    """Yield failed and skipped runs, undefined metrics, outliers, orders, crossed and unmatched seeds, unlike machines."""
     for row in rows:
         for scenario in row.runs:
             found, place = cells[row.label, scenario], f"{row.label} on {scenario}"
@@ -23,6 +24,7 @@ def remarks(rows: Sequence[Row], cells: Cells) -> Iterator[str]:
                 yield f"{place}: {len(found.finished)} runs with crossed seeds count as n = {found.n}."
             yield from _undefined(place, found)
             yield from _odd(place, found)
+            yield from _orders(place, found)
     yield from _unmatched(rows, cells)
     yield from _machines(cells)
 
@@ -42,6 +44,18 @@ def _odd(place: str, found: Cell) -> Iterator[str]:
         told = [f"seed {seed} ({percent(score.units[seed])})" for seed in score.outliers]
         if told:
             yield f"{place}: outlier in {spaced(metric)}: {', '.join(told)}; kept in the mean."
+
+
+def _orders(place: str, found: Cell) -> Iterator[str]:
+    """Yield how much depends on the order in which a memory is shown, where that was measured."""
+    orders = max((run.metric("orders") or 0 for run in found.finished), default=0)
+    spread = [sd for run in found.finished if (sd := run.metric("order_sd")) is not None]
+    if spread:
+        yield (
+            f"{place}: average accuracy differs with the order in which exemplars are shown: sd"
+            f" {percent(fmean(spread))} over {orders:.0f} orders, mean of"
+            f" {len(spread)} runs (at most {percent(max(spread))})."
+        )
 
 
 def _unmatched(rows: Sequence[Row], cells: Cells) -> Iterator[str]:

@@ -247,6 +247,19 @@ def test_what_a_reader_must_know_is_said() -> None:
     assert "Seconds were measured on 2 different machines" in notes
 
 
+def test_the_effect_of_the_order_of_a_memory_is_said() -> None:
+    runs = []
+    for seed, sd in ((0, 0.01), (1, 0.03)):
+        runs.append(record("replay", seed))
+        runs[-1]["metrics"] |= {"order_sd": sd, "orders": 5}
+    (table,) = tables_of(*runs, record("nearest"))
+    said = [note for note in table.notes if "order in which" in note]
+    assert said == [
+        "replay on class-incremental: average accuracy differs with the order in which exemplars are shown:"
+        " sd 2.00 over 5 orders, mean of 2 runs (at most 3.00)."
+    ]
+
+
 def test_crossed_seeds_are_said() -> None:
     runs = [
         record(
