@@ -57,4 +57,5 @@ def test_no_figure_is_stale(files: dict[Path, bytes]) -> None:
 @pytest.mark.parametrize("name", BUILD.STREAMS)
 def test_the_tables_of_the_readme_have_ten_seeds(name: str) -> None:
     lines = dict(BUILD.readme_sections())[name].splitlines()[2:]
-    assert [line.split(" | ")[1] for line in lines] == ["10"] * 5
+    assert len(lines) >= 5
+    assert {line.split(" | ")[1] for line in lines} == {"10"}
