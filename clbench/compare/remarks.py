@@ -13,7 +13,7 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 def remarks(rows: Sequence[Row], cells: Cells) -> Iterator[str]:
-    """Yield failed and skipped runs, undefined metrics, outliers, orders, crossed and unmatched seeds, unlike machines."""
+    """Yield failed and skipped runs, undefined metrics, outliers, orders, crossed or unlike seeds, unlike machines."""
     for row in rows:
         for scenario in row.runs:
             found, place = cells[row.label, scenario], f"{row.label} on {scenario}"
