@@ -108,7 +108,7 @@ class MANN(EpisodicStrategy):
         "slots": 16,
         "slot_size": 16,
         "memory_size": 16,
-        "episodes": 3200,
+        "episodes": 1600,
         "lr": 0.003,
         "queries": 4,
         "shots": 2,

@@ -54,8 +54,9 @@ def learners(name: str, each: list[Stream], **hyper: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", STACKED)
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize(
+    ("scenario", "online"), [*((s, False) for s in SCENARIOS), ("class-incremental", True)]
+)
 def test_each_learner_ends_where_it_ends_alone(scenario: str, name: str, online: bool) -> None:
     given = {"online": True, "batch_size": 5} if online else {}
     each = streams(scenario, **given)
