@@ -62,13 +62,13 @@ def _request(settings: Settings) -> dict[str, Any]:
         "strategy": "metanet",
         "options": {"experiences": 2, "samples": 100 if quick else 500},
         "hyper_parameters": {
-            "hidden": [64, 64],
+            "hidden": [8, 8] if quick else [64, 64],
             "episodes": 3 if quick else 30,
             "ways": 10,
             "shots": 2,
             "queries": 20,
             "pairs": 20,
-            "memory_size": 200,
+            "memory_size": 20 if quick else 200,
         },
         "count": False,
     }

@@ -24,10 +24,12 @@ from clbench.runner import Execution, run_one
 from clbench.specification import Specification
 from clbench.specify import strategy_class
 from clbench.sweep import Job, perform
+from tests.clbench.forked import exit_code
 from tests.toys import STRATEGIES, TINY
 
 KILLER = Path(__file__).with_name("killed.py")
-COMMAND = [sys.executable, "-m", "clbench", "run", "--scenario", "class-incremental", "-q"]
+CLBENCH = [sys.executable, "-m", "clbench"]
+COMMAND = [*CLBENCH, "run", "--scenario", "class-incremental", "-q"]
 
 
 def _base_split(strategy: str) -> dict[str, int]:
@@ -54,9 +56,8 @@ def specification_of(
 
 def killed_at(place: str, command: list[str]) -> None:
     """Run a command that kills itself at a place."""
-    environment = os.environ | {"CLBENCH_TEST_KILL": place}
-    ended = subprocess.run([*command, "--plugin", str(KILLER)], env=environment, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    arguments = [*command[len(CLBENCH) :], "--plugin", str(KILLER)]
+    assert exit_code(arguments, os.environ | {"CLBENCH_TEST_KILL": place}) == -signal.SIGKILL
 
 
 def without_times(record: Record) -> Record:
