@@ -61,6 +61,9 @@ SCENARIOS = ("domain-incremental", "task-incremental", "class-incremental")
 CHOSEN = {
     "table-digits-online": ("table/digits", True),
     "table-digits-offline": ("table/digits", False),
+    "table-mnist-online": ("table/mnist", True),
+    "table-mnist-offline": ("table/mnist", False),
+    "table-omniglot-online": ("table/omniglot", True),
     "table-digits-avalanche": ("regularisers/digits", False),
 }
 """Folder of the tables whose rows were chosen by `results/choose.py`, and whether they are of online streams."""
@@ -124,7 +127,7 @@ def _chosen(name: str) -> str:
         f" for each scenario ([all trials]({name.replace('table', 'chosen', 1)}.md))."
     )
     parts = [told, _overview(name)]
-    for scenario in SCENARIOS:
+    for scenario in _scenarios(name):
         parts += [f"## {scenario}", markdown(_tables(f"{folder}/{scenario}", online), SETTINGS)]
     return "\n\n".join(parts)
 
@@ -136,7 +139,13 @@ def _made() -> list[str]:
 
 def _overview(name: str) -> str:
     folder, online = CHOSEN[name]
-    return overview.markdown(_of(folder, online), SCENARIOS)
+    return overview.markdown(_of(folder, online), _scenarios(name))
+
+
+def _scenarios(name: str) -> list[str]:
+    """Return the scenarios of a table's runs."""
+    known = {run.specification["scenario"]["name"] for run in _of(*CHOSEN[name])}
+    return [scenario for scenario in SCENARIOS if scenario in known]
 
 
 def _hsu2018() -> str:

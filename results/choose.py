@@ -1,8 +1,9 @@
 """Choose the hyper-parameters of a table's rows on validation data, with the same number of trials for each.
 
 ``uv run python results/choose.py digits-online [--results DIR]`` reads ``choices/digits-online.toml``, tries what it
-lists with `clbench tune` on each of the three continual scenarios, and writes ``configs/table-digits-online.toml`` and
-``tables/chosen-digits-online.md``. Trials are results: a second call finds what is there.
+lists with `clbench tune` on each of its ``scenarios`` (all three continual ones where it names none), and writes
+``configs/table-digits-online.toml`` and ``tables/chosen-digits-online.md``. Trials are results: a second call finds
+what is there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main(name: str, results: Path) -> None:
     table = tomllib.loads((FOLDER / "choices" / f"{name}.toml").read_text("utf-8"))
     found = {
         (scenario, strategy): tune(table, scenario, strategy, search, results)
-        for scenario in SCENARIOS
+        for scenario in table.get("scenarios", SCENARIOS)
         for strategy, search in table["search"].items()
     }
     configuration = FOLDER / "configs" / f"table-{name}.toml"
@@ -53,9 +54,13 @@ def tune(
     ):
         words += [w for key, value in settings.items() for w in (option, f"{key}={toml(value)}")]
     call = [sys.executable, "-m", "clbench", *words]
-    said = subprocess.run(call, check=True, stdout=subprocess.PIPE).stdout
-    chosen: dict[str, Any] = json.loads(said)
-    return chosen
+    done = subprocess.run(call, check=False, stdout=subprocess.PIPE)
+    if done.returncode not in (0, 1):  # 1: a trial failed, and the others chose
+        done.check_returncode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found["chosen"] is None:
+        raise click.ClickException(f"every trial of {strategy} on {scenario} failed")
+    return found
 
 
 def as_configuration(table: dict[str, Any], found: Found) -> str:
@@ -91,8 +96,9 @@ def as_markdown(table: dict[str, Any], found: Found) -> str:
 
 def _scores(strategy: str, found: Found) -> list[str]:
     """Return a table of trials × scenarios."""
-    columns = [found[scenario, strategy] for scenario in SCENARIOS]
-    rows = ["| | " + " | ".join(SCENARIOS) + " |", "|---|" + "---:|" * len(SCENARIOS)]
+    scenarios = dict.fromkeys(scenario for scenario, _ in found)
+    columns = [found[scenario, strategy] for scenario in scenarios]
+    rows = ["| | " + " | ".join(scenarios) + " |", "|---|" + "---:|" * len(scenarios)]
     for trials in zip(*(column["trials"] for column in columns), strict=True):
         cells = [
             f"**{100 * t['score']:.2f}**" if t["settings"] == c["chosen"] else _score(t["score"])

@@ -17,8 +17,10 @@ CHOSEN = "chosen-"
 """What `results/choose.py` makes begins so."""
 
 
-def _load() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("build", ROOT / "results" / "build.py")
+def script(name: str) -> ModuleType:
+    """Return a script of the results folder as a module."""
+    path = ROOT / "results" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -26,7 +28,7 @@ def _load() -> ModuleType:
     return module
 
 
-BUILD = _load()
+BUILD = script("build")
 
 
 @pytest.fixture(scope="module")
