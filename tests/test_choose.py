@@ -22,7 +22,13 @@ def said(monkeypatch: pytest.MonkeyPatch, code: int, chosen: dict[str, Any] | No
     """Let `clbench tune` end so."""
     document = json.dumps({"trials": [{"settings": {}, "score": None}], "chosen": chosen})
     ended = subprocess.CompletedProcess([], code, document.encode())
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+
+    def run(*_: Any, check: bool, **__: Any) -> subprocess.CompletedProcess[bytes]:
+        if check:
+            ended.check_returncode()
+        return ended
+
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def tune(choose: ModuleType) -> Any:
