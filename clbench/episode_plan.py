@@ -25,7 +25,7 @@ TRAINING = ("episodes", "curve", "curve_episodes", "keep")
 class EpisodeOptions(Parameters):
     """Options that every scenario of episodes has."""
 
-    ways: PositiveInt = Field(5, description="classes in a test episode (N)")
+    ways: int = Field(5, ge=2, description="classes in a test episode (N)")
     shots: PositiveInt = Field(1, description="support samples of each class (K)")
     queries: PositiveInt = Field(10, description="query samples of each class")
     rotations: Literal["train", "all", "none"] = Field(

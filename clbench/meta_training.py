@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class MetaTrainingParameters(Parameters):
     test episodes' value: a network for N ways is built for ``meta_ways``, not for ``info.classes``.
     """
 
-    meta_ways: PositiveInt | None = Field(
+    meta_ways: Annotated[int, Field(ge=2)] | None = Field(
         None,
         description="classes in a meta-training episode; none: as at test",
         json_schema_extra=LATER,

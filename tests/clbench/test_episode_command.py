@@ -35,6 +35,7 @@ def test_the_grid_of_baselines_and_their_table(tmp_path: Path, capsys: Capture) 
     ("arguments", "words"),
     [
         (["-S", "ways=6"], "scenario 'episodic': ways=6 is more than the 5 test classes"),
+        (["-S", "ways=1"], "greater than or equal to 2"),
         (["-S", "shots=200"], "the dataset's smallest class has 174"),
         (["-S", "split=alphabet"], "split must"),
         (["-S", "experiences=5"], "experiences"),
@@ -55,6 +56,7 @@ def test_wrong_usage(arguments: list[str], words: str, tmp_path: Path, capsys: C
             "episodes is for streams and does nothing here; the scenario's option is -S",
         ),
         ("memory_size=50", "memory_size is for streams and does nothing here"),
+        ("meta_ways=1", "greater than or equal to 2"),
         ("meta_shots=200", "training episodes: 200 shots and 10 queries need more samples"),
         (
             "meta_ways=40",
