@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,6 +28,9 @@ from clbench.errors import UsageError
 from clbench.experience import Experience, StreamInfo, masked
 from clbench.parameters import LATER, Fraction, NaturalInt, Parameters, PositiveFloat, PositiveInt
 from clbench.seeds import initialised_by, torch_generator
+
+UNUSED = {"lrua": (), "ntm": ("decay",), "lstm": ("slots", "slot_size", "heads", "decay")}
+"""Hyper-parameters that do nothing with an addressing."""
 
 
 class MANNParameters(EpisodicParameters):
@@ -61,6 +64,13 @@ class MANNParameters(EpisodicParameters):
         json_schema_extra=LATER,
     )
     base_episodes: PositiveInt = Field(16_000, description="training episodes on a base split")
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> Self:
+        for name in UNUSED[self.addressing]:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} does nothing with addressing={self.addressing}")
+        return self
 
 
 @dataclass(frozen=True)

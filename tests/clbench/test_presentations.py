@@ -34,13 +34,13 @@ SMALL = {"controller": 8, "slot_size": 4, "slots": 8, "meta_batch": 4}
 
 
 def specified(**changes: Any) -> tuple[Any, str | None]:
-    strategy, hyper = changes.pop("strategy", "mann"), changes.pop("hyper_parameters", {})
+    strategy, hyper = changes.pop("strategy", "mann"), changes.pop("hyper_parameters", SMALL)
     return specify(
         dataset="digits",
         scenario="episodic",
         strategy=strategy,
         options=OPTIONS | changes,
-        hyper_parameters=(SMALL if strategy == "mann" else {}) | hyper,
+        hyper_parameters=hyper if strategy == "mann" else {},
     )
 
 
@@ -92,7 +92,8 @@ def test_an_answer_of_a_wrong_shape_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["lrua", "ntm", "lstm"])
 def test_no_answer_depends_on_labels_told_later(kind: str) -> None:
-    specification, _ = specified(hyper_parameters={"addressing": kind})
+    hyper = {"addressing": kind, "controller": 8, "meta_batch": 4}
+    specification, _ = specified(hyper_parameters=hyper)
     stream, strategy = prepare(specification)
     assert isinstance(stream, EpisodeStream)
     given = next(stream.test_episodes()).episodes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from clbench.strategies.mann import MANN, MANNParameters, Sequences
+from clbench.strategies.mann import MANN, UNUSED, MANNParameters, Sequences
 from torch import Tensor
 
 from clbench.addressing import LRUA
@@ -25,9 +25,15 @@ SMALL: dict[str, Any] = {"controller": 12, "slot_size": 6, "slots": 16, "meta_ba
 KINDS = ("lrua", "ntm", "lstm")
 
 
+def small(**hyper: Any) -> dict[str, Any]:
+    """Return hyper-parameters of a small network, but for those that its addressing has no use for."""
+    unused = UNUSED[hyper.get("addressing", "lrua")]
+    return {name: value for name, value in SMALL.items() if name not in unused} | hyper
+
+
 def learner(scenario: str, **hyper: Any) -> tuple[MANN, Stream]:
     stream = stream_of(scenario)
-    strategy = make("mann", stream.info, **SMALL | hyper)
+    strategy = make("mann", stream.info, **small(**hyper))
     assert isinstance(strategy, MANN)
     return strategy, stream
 
@@ -40,7 +46,7 @@ def episodic(seed: int = 0, **hyper: Any) -> tuple[MANN, EpisodeStream]:
         strategy="mann",
         seed=seed,
         options=options,
-        hyper_parameters=SMALL | hyper,
+        hyper_parameters=small(**hyper),
     )
     assert reason is None
     stream, strategy = prepare(specification)
@@ -246,6 +252,17 @@ def test_fewer_ways_than_units_take_the_first_ones_and_more_are_refused() -> Non
 def test_more_heads_than_slots_are_refused() -> None:
     with pytest.raises(UsageError, match="heads=4 is more than the 3 slots"):
         episodic(slots=3)
+
+
+@pytest.mark.parametrize(
+    ("addressing", "name", "value"),
+    [("ntm", "decay", 0.5), ("lstm", "decay", 0.5), ("lstm", "heads", 1), ("lstm", "slots", 24)],
+)
+def test_what_does_nothing_is_refused(addressing: str, name: str, value: float) -> None:
+    given = {"addressing": addressing, name: value}
+    with pytest.raises(UsageError, match=f"{name} does nothing with addressing={addressing}"):
+        MANNParameters.parse(given, "strategy 'mann'")
+    assert MANNParameters.parse({**given, "addressing": "lrua"}, "strategy 'mann'")
 
 
 def test_the_defaults_are_the_papers() -> None:
