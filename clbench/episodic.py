@@ -198,15 +198,18 @@ class EpisodicStrategy(GradientStrategy):
 
     def _episode(self, groups: Tensor, labels: Tensor) -> Any:
         """Return an episode of groups [n], whose labels [n] below C are permuted."""
-        p, generator = self.parameters, self.generator
-        draw = self._pool.draw(groups, self.shots(), p.queries, generator)
-        permuted = torch.randperm(self.info.classes, generator=generator, device=groups.device)
-        units = permuted[labels]
+        draw = self._pool.draw(groups, self.shots(), self.parameters.queries, self.generator)
+        units = self.permuted(labels)
         mask = torch.zeros(self.info.classes, dtype=torch.bool, device=groups.device)
         mask[units] = self._pool.count[groups] > 0
         support = self._examples(draw.support, units, draw.support_valid)
         query = self._examples(draw.query, units, draw.query_valid)
         return self.lesson(Episode(support, query, mask))
+
+    def permuted(self, labels: Tensor) -> Tensor:
+        """Return the units of an episode's labels [n], drawn of all C."""
+        units = torch.randperm(self.info.classes, generator=self.generator, device=labels.device)
+        return units[labels]
 
     def count(self, batch: Any, loss: Tensor) -> None:
         """Note a step that was taken; what was built to predict is out of date."""

@@ -36,6 +36,8 @@ UNUSED = {"lrua": (), "ntm": ("decay",), "lstm": ("slots", "slot_size", "heads",
 class MANNParameters(EpisodicParameters):
     """Hyper-parameters of the memory-augmented network."""
 
+    on_streams: ClassVar = EpisodicParameters.on_streams | {"long_every", "permuted"}
+
     addressing: Literal["lrua", "ntm", "lstm"] = Field(
         "lrua",
         description="least-recently-used access; a Neural Turing Machine's; no memory but the LSTM's",
@@ -57,6 +59,18 @@ class MANNParameters(EpisodicParameters):
         " as make them as long as the priming",
     )
     queries: PositiveInt = Field(2, description="query samples of each class in such an episode")
+    long_every: NaturalInt = Field(
+        0,
+        description="every so-manyth step on a stream has episodes as long as the priming, whatever"
+        " shots says; 0 for none",
+        json_schema_extra=LATER,
+    )
+    permuted: Literal["all", "own"] = Field(
+        "all",
+        description="units that the labels of a stream's episode are permuted over: all C, or those"
+        " of the episode's own classes, which are few at first",
+        json_schema_extra=LATER,
+    )
     max_norm: PositiveFloat = Field(10.0, description="gradients are clipped to this norm")
     priming_order: NaturalInt = Field(
         0,
@@ -70,6 +84,8 @@ class MANNParameters(EpisodicParameters):
         for name in UNUSED[self.addressing]:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} does nothing with addressing={self.addressing}")
+        if self.long_every and self.shots is None:
+            raise ValueError("long_every does nothing without shots: every episode is long then")
         return self
 
 
@@ -183,12 +199,20 @@ class MANN(EpisodicStrategy):
         return math.ceil(episodes / self._at_once)
 
     def shots(self) -> int:
-        """Return the support samples of each class that make an episode as long as the priming."""
+        """Return the support samples of each class in the next step: those asked for, or as many as the priming has."""
         p = self.parameters
-        if p.shots is not None:
+        is_long = p.long_every and self.effort.steps % p.long_every == p.long_every - 1
+        if p.shots is not None and not is_long:
             return int(p.shots)
         tasks = self._groups.view(-1, self.info.classes).any(1).sum() if self.info.tells_task else 1
         return int(max(1, p.memory_size // max(1, int(tasks)) // self._ways))
+
+    def permuted(self, labels: Tensor) -> Tensor:
+        """Return the units of an episode's labels [n]: drawn of all C, or their own in another order."""
+        if self.parameters.permuted == "all":
+            return super().permuted(labels)
+        order = torch.randperm(len(labels), generator=self.generator, device=labels.device)
+        return labels[order]
 
     def draw(self, current: Experience, rows: Tensor) -> Sequences:
         """Return a batch of episodes."""

@@ -111,6 +111,50 @@ def test_training_episodes_are_as_long_as_the_priming(scenario: str, lengths: li
         found.clear()
 
 
+def lessons_of(index: int, **hyper: Any) -> list[Sequences]:
+    """Return what is trained on in an experience (of 2 classes among 4) behind those before it."""
+    strategy, stream = learner("class-incremental", memory_size=24, **hyper)
+    found: list[Sequences] = []
+    step = strategy.step
+    strategy.step = lambda batch: found.append(batch) or step(batch)  # type: ignore
+    for before in range(index + 1):
+        found.clear()
+        for experience in stream.deliver(before):
+            strategy.learn(experience)
+    return found
+
+
+def test_every_so_manyth_step_is_as_long_as_the_priming() -> None:
+    """Counted over the experiences: the first one's 5 steps are behind the second one's."""
+    hyper = {"shots": 1, "long_every": 3, "episodes": 20}
+    assert [b.y.shape[1] for b in lessons_of(0, **hyper)] == [2, 2, 24, 2, 2]
+    assert [b.y.shape[1] for b in lessons_of(1, **hyper)] == [24, 4, 4, 24, 4]
+
+
+@pytest.mark.parametrize(("permuted", "units"), [("all", 4), ("own", 2)])
+def test_labels_are_permuted_over_all_units_or_over_their_own(permuted: str, units: int) -> None:
+    hyper = {"permuted": permuted, "shots": 1, "episodes": 200}
+    first, second = (torch.cat([b.y for b in lessons_of(i, **hyper)]) for i in (0, 1))
+    assert len(set(first.flatten().tolist())) == units
+    assert {tuple(sorted(y)) for y in second.tolist()} == {(0, 1, 2, 3)}
+    assert len({tuple(y) for y in second.tolist()}) == 24  # any order: no class has a unit
+    masks = torch.cat([b.mask for b in lessons_of(0, **hyper)])
+    assert torch.equal(masks, torch.zeros_like(masks).scatter(1, first, True))
+
+
+def test_a_class_has_each_of_its_own_units_as_often() -> None:
+    strategy, _ = learner("class-incremental", permuted="own")
+    labels = torch.tensor([3, 1])
+    drawn = [tuple(strategy.permuted(labels).tolist()) for _ in range(400)]
+    assert set(drawn) == {(1, 3), (3, 1)}
+    assert 160 < drawn.count((1, 3)) < 240
+
+
+def test_long_steps_need_short_ones() -> None:
+    with pytest.raises(UsageError, match="long_every does nothing without shots"):
+        MANNParameters.parse({"long_every": 5}, "strategy 'mann'")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_the_mean_over_all_answers_of_the_sequences_and_to_the_queries(
     kind: str,
