@@ -56,6 +56,7 @@ def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixt
         ("reference/mnist", ["class-incremental-mnist", "memory-mnist"]),
         ("reference/mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
         ("table/digits", ["table-digits-online", "table-digits-offline"]),
+        ("table/mnist", ["table-mnist-online"]),
         ("regularisers/digits", ["table-digits-avalanche"]),
         ("reference/mnist-raw", ["mer-rotations", "mer-permutations"]),
     ],
