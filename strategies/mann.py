@@ -211,8 +211,13 @@ class MANN(EpisodicStrategy):
         """Return the units of an episode's labels [n]: drawn of all C, or their own in another order."""
         if self.parameters.permuted == "all":
             return super().permuted(labels)
-        order = torch.randperm(len(labels), generator=self.generator, device=labels.device)
-        return labels[order]
+        keys = torch.rand(self.info.classes, generator=self.generator, device=labels.device)
+        other = torch.ones_like(keys).scatter(0, labels, 0.0)
+        units = torch.empty_like(
+            keys, dtype=torch.int64
+        )  # own ones first, in order and in a random one
+        units.scatter_(0, other.argsort(stable=True), (other + keys).argsort())
+        return units[labels]
 
     def draw(self, current: Experience, rows: Tensor) -> Sequences:
         """Return a batch of episodes."""

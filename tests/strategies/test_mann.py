@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import permutations
 from statistics import stdev
 from typing import Any
 
@@ -142,12 +144,22 @@ def test_labels_are_permuted_over_all_units_or_over_their_own(permuted: str, uni
     assert torch.equal(masks, torch.zeros_like(masks).scatter(1, first, True))
 
 
-def test_a_class_has_each_of_its_own_units_as_often() -> None:
-    strategy, _ = learner("class-incremental", permuted="own")
-    labels = torch.tensor([3, 1])
-    drawn = [tuple(strategy.permuted(labels).tolist()) for _ in range(400)]
-    assert set(drawn) == {(1, 3), (3, 1)}
-    assert 160 < drawn.count((1, 3)) < 240
+@pytest.mark.parametrize("labels", [[3, 1], [1, 3, 3, 1], [3, 0, 2, 1]])
+def test_labels_that_are_the_same_stay_so_and_have_each_of_their_units_as_often(
+    labels: list[int],
+) -> None:
+    """Groups of several domains share a label: one permutation an episode."""
+    strategy, _ = learner("domain-incremental", permuted="own")
+    strategy.info = replace(strategy.info, classes=4)
+    orders: Counter[tuple[tuple[int, int], ...]] = Counter()
+    for _ in range(2400):
+        drawn = strategy.permuted(torch.tensor(labels)).tolist()
+        unit_of = dict(zip(labels, drawn, strict=True))
+        assert [unit_of[label] for label in labels] == drawn
+        orders[tuple(sorted(unit_of.items()))] += 1
+    own = sorted(set(labels))
+    assert {tuple(u for _, u in order) for order in orders} == set(permutations(own))
+    assert min(orders.values()) > 0.7 * 2400 / len(orders)
 
 
 def test_long_steps_need_short_ones() -> None:
