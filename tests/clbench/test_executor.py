@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +65,35 @@ def test_a_killed_worker_costs_one_run_which_the_next_call_finishes(tmp_path: Pa
     assert record["provenance"]["resumed_at"][0]["experience"] == 1
 
 
-def begin(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start a sweep in a process group of its own and wait until both of its runs are claimed."""
-    command = [*COMMAND, *arguments, "--results", str(folder)]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+Start = Callable[[Path], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Return what starts an endless sweep in a process group of its own; nothing of it outlives the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(folder: Path) -> subprocess.Popen[bytes]:
+        command = [*COMMAND, *ENDLESS, "--results", str(folder)]
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with process:  # waits, and closes the pipe
+            pass
+
+
+def wait_until_both_are_claimed(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Return when both runs of a sweep are somebody's."""
     deadline = time.monotonic() + 60
     while len(list(folder.rglob("*.lock"))) < 2:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return process
 
 
 def are_released(folder: Path) -> bool:
@@ -86,16 +107,18 @@ def are_released(folder: Path) -> bool:
     return True
 
 
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    process = begin(tmp_path, *ENDLESS)
+def test_workers_end_with_a_killed_parent(start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_until_both_are_claimed(process, tmp_path)
     process.kill()
     process.communicate()
     assert are_released(tmp_path)
 
 
 @pytest.mark.parametrize("to_all", [True, False])
-def test_an_interrupt_ends_parent_and_workers(to_all: bool, tmp_path: Path) -> None:
-    process = begin(tmp_path, *ENDLESS)
+def test_an_interrupt_ends_parent_and_workers(to_all: bool, start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_until_both_are_claimed(process, tmp_path)
     if to_all:  # as a terminal does
         os.killpg(process.pid, signal.SIGINT)
     else:
@@ -119,10 +142,9 @@ def test_a_plug_in_that_fails_in_workers_alone_is_said_once_for_each_run(tmp_pat
     assert all("fails to import: RuntimeError: not here" in cell["reason"] for cell in cells)
 
 
-def test_an_interrupt_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
-    command = [*COMMAND, *ENDLESS, "--results", str(tmp_path)]
+def test_an_interrupt_while_workers_start_prints_no_traceback(start: Start, tmp_path: Path) -> None:
     for seconds in (1.0, 2.5, 4.0):
-        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+        process = start(tmp_path)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGINT)
         _, printed = process.communicate(timeout=60)
