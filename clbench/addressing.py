@@ -33,8 +33,14 @@ class Addressing(nn.Module):
         """Return the state that every sequence begins with, with the device and dtype of ``like``."""
 
     @abstractmethod
-    def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
-        """Write and read, as the controller's outputs h [B, H] say; return what was read [B, width], and the state."""
+    def step(self, h: Tensor, slots: Slots, valid: Tensor | None = None) -> tuple[Tensor, Slots]:
+        """Write and read, as the controller's outputs h [B, H] say; return what was read [B, width], and the state.
+
+        Args:
+            h: The controller's outputs.
+            slots: The state.
+            valid: [B] bool: sequences whose state changes; None for all.
+        """
 
 
 class NoMemory(Addressing):
@@ -46,7 +52,7 @@ class NoMemory(Addressing):
         """Return nothing."""
         return ()
 
-    def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
+    def step(self, h: Tensor, slots: Slots, valid: Tensor | None = None) -> tuple[Tensor, Slots]:
         """Return nothing."""
         return h[:, :0], slots
 
@@ -74,18 +80,18 @@ class LRUA(Addressing):
         weights = first_slot(like.new_zeros(batch, self._heads, self._shape[0]))
         return M, weights, weights[:, 0]
 
-    def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
+    def step(self, h: Tensor, slots: Slots, valid: Tensor | None = None) -> tuple[Tensor, Slots]:
         """Erase and write the slots that the usage names, then read by content."""
-        M, read, usage = slots
+        M, before, usage = slots
         emitted = self.emit(h).view(len(h), self._heads, self._shape[1] + 1)
         key, alpha = torch.split(emitted, [self._shape[1], 1], 2)
         key, gate = key.tanh(), alpha.sigmoid()
         least = least_used(usage, self._heads)
-        write = gate * read + (1 - gate) * least
-        M = M * (1 - least.sum(1))[:, :, None] + write.mT @ key
+        write = gate * before + (1 - gate) * least
+        M = M * (1 - _of(valid, least).sum(1))[:, :, None] + _of(valid, write).mT @ key
         read = cosine(key, M).softmax(2)
-        usage = self._decay * usage + (read + write).detach().sum(1)
-        return (read @ M).flatten(1), (M, read, usage)
+        after = self._decay * usage + (read + write).detach().sum(1)
+        return (read @ M).flatten(1), (M, chosen(valid, read, before), chosen(valid, after, usage))
 
 
 class NTM(Addressing):
@@ -110,16 +116,28 @@ class NTM(Addressing):
         M = like.new_full((batch, *self._shape), EMPTY)
         return M, first_slot(like.new_zeros(batch, self._heads + 1, self._shape[0]))
 
-    def step(self, h: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
+    def step(self, h: Tensor, slots: Slots, valid: Tensor | None = None) -> tuple[Tensor, Slots]:
         """Write by the last head's weights, then read by the others'."""
         M, before = slots
         emitted = self.emit(h).view(len(h), self._heads + 1, self._shape[1] + 6)
         erase, add = self.emit_write(h).chunk(2, 1)
         write = address(emitted[:, -1:], M, before[:, -1:])
-        kept = 1 - write.mT * erase.sigmoid()[:, None]
-        M = M * kept + write.mT * add.tanh()[:, None]
+        written = _of(valid, write).mT
+        M = M * (1 - written * erase.sigmoid()[:, None]) + written * add.tanh()[:, None]
         read = address(emitted[:, :-1], M, before[:, :-1])
-        return (read @ M).flatten(1), (M, torch.cat([read, write], 1))
+        after = torch.cat([read, write], 1)
+        return (read @ M).flatten(1), (M, chosen(valid, after, before))
+
+
+def chosen(valid: Tensor | None, new: Tensor, old: Tensor) -> Tensor:
+    """Return the new tensor [B, …] of sequences that are valid, the old one of the others."""
+    return new if valid is None else torch.where(valid.view(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def _of(valid: Tensor | None, weights: Tensor) -> Tensor:
+    """Return weights [B, R, N], zeros where a sequence is not valid: what is not written to, the largest of the
+    tensors, need not be chosen afterwards."""
+    return weights if valid is None else weights * valid[:, None, None]
 
 
 def first_slot(zeros: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.addressing import Addressing
+from clbench.addressing import Addressing, chosen
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,17 @@ class MANNetwork(nn.Module):
         label = weight.new_zeros(batch, self.units)
         return State(hr, hr[:, self.memory.width :], label, self.memory.initial(batch, weight))
 
-    def step(self, seen: Tensor, state: State) -> State:
-        """Return the state after images seen [B, 4H], their label not yet told; `out` makes logits of its ``hr``."""
+    def step(self, seen: Tensor, state: State, valid: Tensor | None = None) -> State:
+        """Return the state after images seen [B, 4H], their label not yet told; `out` makes logits of its ``hr``.
+
+        The external memory of sequences that are not valid [B] is as it was.
+        """
         H = state.c.shape[1]
         gates = seen + self.hear(state.label) + self.recur(state.hr)
         keep, admit, show = gates[:, : 3 * H].sigmoid().chunk(3, 1)
         c = keep * state.c + admit * gates[:, 3 * H :].tanh()
         h = show * c.tanh()
-        r, slots = self.memory.step(h, state.slots)
+        r, slots = self.memory.step(h, state.slots, valid)
         return State(torch.cat([h, r], 1), c, state.label, slots)
 
     def run(
@@ -93,11 +96,12 @@ class MANNetwork(nn.Module):
         state = self.initial(len(x)) if state is None else state
         seen = self.see(x.flatten(2)).unbind(1)
         labels = functional.one_hot(y, self.units).to(seen[0].dtype).unbind(1)
+        count = [None] * len(seen) if valid is None else valid.unbind(1)
         told = []
-        for t, (image, label) in enumerate(zip(seen, labels, strict=True)):
-            after = replace(self.step(image, state), label=label)
+        for image, label, counts in zip(seen, labels, count, strict=True):
+            after = replace(self.step(image, state, counts), label=label)
             told.append(after.hr)
-            state = after if valid is None else _where(valid[:, t], after, state)
+            state = _chosen(counts, after, state)
         return self.out(torch.stack(told, 1)), state
 
     def ask(self, x: Tensor, state: State) -> Tensor:
@@ -109,10 +113,7 @@ class MANNetwork(nn.Module):
         return logits.view(batch, count, self.units)
 
 
-def _where(chosen: Tensor, new: State, old: State) -> State:
-    """Return the new state of those sequences [B] that are chosen, the old one of the others."""
-
-    def choose(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return new.map(choose, old)
+def _chosen(valid: Tensor | None, new: State, old: State) -> State:
+    """Return the new state of those sequences [B] that are valid, the old one of the others."""
+    pairs = ((new.hr, old.hr), (new.c, old.c), (new.label, old.label))
+    return State(*(chosen(valid, *pair) for pair in pairs), new.slots)
