@@ -135,8 +135,10 @@ def chosen(valid: Tensor | None, new: Tensor, old: Tensor) -> Tensor:
 
 
 def _of(valid: Tensor | None, weights: Tensor) -> Tensor:
-    """Return weights [B, R, N], zeros where a sequence is not valid: what is not written to, the largest of the
-    tensors, need not be chosen afterwards."""
+    """Return weights [B, R, N], zeros where a sequence is not valid.
+
+    So M, the largest tensor, stays as it was without a choice afterwards.
+    """
     return weights if valid is None else weights * valid[:, None, None]
 
 
