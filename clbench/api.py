@@ -60,6 +60,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
     jobs: int | None = None,
     together: int | None = None,
     capture: bool = False,
+    compile: bool = False,  # noqa: A002 (as the option)
     force: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
@@ -92,6 +93,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         jobs: Worker processes; a script must then call this under ``if __name__ == "__main__":``.
         together: Seeds of a run whose networks learn as one stack, where the strategy can; for a GPU.
         capture: Take training steps as CUDA graphs, where the strategy can.
+        compile: Let torch compile what a step calls again and again, where the strategy says.
         force: Run again what is already there.
         dry_run: Check everything, run nothing.
         quiet: No progress on stderr.
@@ -124,6 +126,7 @@ def run(  # noqa: PLR0913 (the options of `clbench run`)
         "jobs": jobs,
         "together": together,
         "capture": capture,
+        "compile": compile,
         "force": force,
         "quiet": quiet,
     }

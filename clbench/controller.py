@@ -115,5 +115,7 @@ class MANNetwork(nn.Module):
 
 def _chosen(valid: Tensor | None, new: State, old: State) -> State:
     """Return the new state of those sequences [B] that are valid, the old one of the others."""
-    pairs = ((new.hr, old.hr), (new.c, old.c), (new.label, old.label))
-    return State(*(chosen(valid, *pair) for pair in pairs), new.slots)
+    hr, c, label = (
+        chosen(valid, *pair) for pair in ((new.hr, old.hr), (new.c, old.c), (new.label, old.label))
+    )
+    return State(hr, c, label, new.slots)

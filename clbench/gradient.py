@@ -103,6 +103,8 @@ class GradientStrategy(Strategy):
     replayed: ClassVar[frozenset[str]] = frozenset()
     """Of `before_step` and `after_step` those of the class's own that do no more than operations on tensors, so that a
     CUDA graph may repeat them (`clbench.captured`)."""
+    compiled: ClassVar[frozenset[str]] = frozenset()
+    """Methods of the network that are worth compiling (`clbench.compiled`)."""
     network: nn.Module
     flat: tuple[Tensor, Tensor] | None = None
     """What `clbench.flat.flatten` returned of `stepped`, if a method moves all its parameters at once."""

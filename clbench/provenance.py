@@ -15,7 +15,7 @@ import torch
 
 
 def provenance(
-    device: str, threads: int, started: datetime, seconds: float, together: int = 1
+    device: str, threads: int, started: datetime, seconds: float, execution: str = "alone"
 ) -> dict[str, Any]:
     """Return where, when and with what a run was made.
 
@@ -24,7 +24,7 @@ def provenance(
         threads: CPU threads of the run.
         started: Its beginning.
         seconds: Its wall-clock time.
-        together: Runs that took their steps at once.
+        execution: How it was run, in words.
     """
     kind = torch.device(device)
     return {
@@ -34,7 +34,7 @@ def provenance(
         "device": device,
         "device_name": torch.cuda.get_device_name(kind) if kind.type == "cuda" else _processor(),
         "threads": threads,
-        "execution": "alone" if together == 1 else f"one of {together} together",
+        "execution": execution,
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),

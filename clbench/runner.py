@@ -17,6 +17,7 @@ from clbench.blame import raised
 from clbench.budget import budget, start_counting
 from clbench.captured import capture_steps
 from clbench.checkpoint import Checkpoint, storing
+from clbench.compiled import compile_network, uncompiled_because
 from clbench.episode_evaluator import meta_train, run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.errors import NonFiniteLossError, ResultsError, UsageError
@@ -45,6 +46,15 @@ class Execution:
     """CPU threads. One is as fast for small networks, and the same bits alone or beside other runs."""
     capture: bool = False
     """Training steps as CUDA graphs, where the strategy can (`clbench.graphs`)."""
+    compiled: bool = False
+    """Methods of the network compiled by torch, where the strategy names some (`clbench.compiled`)."""
+
+    def how(self, strategy: Strategy | None, together: int) -> str:
+        """Return in words how a run was executed: what else may change its last bits."""
+        words = ["alone" if together == 1 else f"one of {together} together"]
+        if self.compiled and strategy is not None and uncompiled_because(type(strategy)) is None:
+            words.append("compiled")
+        return ", ".join(words)
 
 
 def choose_device(name: str) -> str:
@@ -165,6 +175,8 @@ class Run:
             self.strategy_state = None
         if execution.capture:
             capture_steps(strategy)
+        if execution.compiled:
+            compile_network(strategy)
         self._strategy = strategy
         return stream, strategy
 
@@ -186,7 +198,11 @@ class Run:
         record |= self._measured(error is None)
         record["budget"] = spent
         record["provenance"] = provenance(
-            self.execution.device, self.execution.threads, self._started, self._seconds(), together
+            self.execution.device,
+            self.execution.threads,
+            self._started,
+            self._seconds(),
+            self.execution.how(self._strategy, together),
         )
         if self.resumed_at:
             record["provenance"]["resumed_at"] = self.resumed_at

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from clbench import results
 from clbench.captured import uncaptured_because
+from clbench.compiled import compiler_missing, uncompiled_because
 from clbench.configuration import Configuration, Grid
 from clbench.display import Display
 from clbench.errors import UsageError
@@ -37,6 +38,8 @@ class Call(Parameters):
     """Seeds of a specification whose networks learn as one stack, where the strategy can."""
     capture: bool = False
     """Training steps as CUDA graphs, where the strategy can."""
+    compile: bool = False
+    """Methods of the network compiled by torch, where the strategy names some."""
     results: Path = Path("results")
     data_dir: Path | None = None
     plugins: tuple[str, ...] = Field(())
@@ -63,7 +66,22 @@ def plan(configuration: Configuration, said: Grid, call: Call) -> list[Cell]:
     device = choose_device(call.device)  # a wrong one is refused before any data are read
     if call.capture and not device.startswith("cuda"):
         raise UsageError(f"--capture is for a CUDA device, and this is {device}; leave it out")
+    if call.compile:
+        _check_compile(call, device)
     return build(requests, call.results, call.data_dir, call.force)
+
+
+def _check_compile(call: Call, device: str) -> None:
+    """Raise UsageError where nothing could be compiled."""
+    for other, given in (("--capture", call.capture), ("--together", call.together > 1)):
+        if given:
+            raise UsageError(f"--compile and {other} do not go together; leave one out")
+    missing = compiler_missing() if device == "cpu" else None
+    if missing is not None:
+        raise UsageError(
+            f"--compile needs a C++ compiler, and {missing} is not here; install it, name another"
+            " by the environment variable CXX, or leave --compile out"
+        )
 
 
 def run_all(cells: list[Cell], call: Call) -> None:
@@ -77,7 +95,8 @@ def run_all(cells: list[Cell], call: Call) -> None:
         ResultsError: The results folder cannot be written to.
     """
     results.check_writable(call.results)
-    execution = Execution(choose_device(call.device), call.data_dir, call.threads, call.capture)
+    device = choose_device(call.device)
+    execution = Execution(device, call.data_dir, call.threads, call.capture, call.compile)
     planned = [cell for cell in cells if cell.status == "planned"]
     results.sweep(call.results)
     now = time.time()
@@ -94,7 +113,7 @@ def run_all(cells: list[Cell], call: Call) -> None:
         display.say(f"{found} of {len(cells)} results are there already.")
     for name, reason in alone.items():
         display.say(f"{name} runs one seed after the other: {reason}.")
-    for name, reason in _uncaptured(jobs, call).items():
+    for name, reason in _refused(jobs, call).items():
         display.say(f"{name} takes its steps one operation at a time: {reason}.")
     workers = min(call.jobs, len(groups))
     executor = Workers(workers, load_plugins, call.plugins) if workers > 1 else InProcess()
@@ -109,10 +128,11 @@ def run_all(cells: list[Cell], call: Call) -> None:
         display.close()
 
 
-def _uncaptured(jobs: list[Job], call: Call) -> dict[str, str]:
-    """Return the strategies whose steps are to be captured and cannot be, and why."""
-    if not call.capture:
+def _refused(jobs: list[Job], call: Call) -> dict[str, str]:
+    """Return the strategies whose steps are to be captured or compiled and cannot be, and why."""
+    if not call.capture and not call.compile:
         return {}
+    because = uncaptured_because if call.capture else uncompiled_because
     names = dict.fromkeys(job.specification["strategy"]["name"] for job in jobs)
-    reasons = {name: uncaptured_because(strategy_class(name)[0]) for name in names}
+    reasons = {name: because(strategy_class(name)[0]) for name in names}
     return {name: reason for name, reason in reasons.items() if reason is not None}

@@ -127,6 +127,7 @@ class MANN(EpisodicStrategy):
     meta_trained = True
     stackable = True
     replayed = frozenset({"before_step"})
+    compiled = frozenset({"step"})
     test_only = frozenset({"priming_order"})
     quick: ClassVar = {
         "controller": 64,

@@ -80,6 +80,11 @@ _EXECUTION = (
         help="Take training steps as CUDA graphs, where the strategy can: for small networks.",
     ),
     click.option(
+        "--compile",
+        is_flag=True,
+        help="Let torch compile what a step calls again and again, where the strategy says: for long runs of mann.",
+    ),
+    click.option(
         "--results",
         type=Folder(),
         default="results",
