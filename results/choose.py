@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ Found = dict[tuple[str, str], dict[str, Any]]
 
 @click.command()
 @click.argument("name")
+@click.argument("more", nargs=-1)
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
-def main(name: str, results: Path) -> None:
-    """Choose for the table NAME; trials are kept in the results folder."""
+def main(name: str, more: tuple[str, ...], results: Path) -> None:
+    """Choose for the table NAME; trials are kept in the results folder. `clbench tune` gets MORE, as in `-- --compile`."""
     table = tomllib.loads((FOLDER / "choices" / f"{name}.toml").read_text("utf-8"))
     found = {
-        (scenario, strategy): tune(table, scenario, strategy, search, results)
+        (scenario, strategy): tune(table, scenario, strategy, search, results, more)
         for scenario in table.get("scenarios", SCENARIOS)
         for strategy, search in table["search"].items()
     }
@@ -40,7 +42,12 @@ def main(name: str, results: Path) -> None:
 
 
 def tune(
-    table: dict[str, Any], scenario: str, strategy: str, search: dict[str, Any], results: Path
+    table: dict[str, Any],
+    scenario: str,
+    strategy: str,
+    search: dict[str, Any],
+    results: Path,
+    more: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return all trials and the choice; nothing is tried where nothing is to be chosen."""
     if "vary" not in search:
@@ -53,7 +60,7 @@ def tune(
         ("--vary", search["vary"]),
     ):
         words += [w for key, value in settings.items() for w in (option, f"{key}={toml(value)}")]
-    call = [sys.executable, "-m", "clbench", *words]
+    call = [sys.executable, "-m", "clbench", *words, *more]
     done = subprocess.run(call, check=False, stdout=subprocess.PIPE)
     if done.returncode not in (0, 1):  # 1: a trial failed, and the others chose
         done.check_returncode()
