@@ -29,7 +29,10 @@ Found = dict[tuple[str, str], dict[str, Any]]
 @click.argument("more", nargs=-1)
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 def main(name: str, more: tuple[str, ...], results: Path) -> None:
-    """Choose for the table NAME; trials are kept in the results folder. `clbench tune` gets MORE, as in `-- --compile`."""
+    """Choose for the table NAME; trials are kept in the results folder.
+
+    `clbench tune` is given MORE, as in ``-- --compile``.
+    """
     table = tomllib.loads((FOLDER / "choices" / f"{name}.toml").read_text("utf-8"))
     found = {
         (scenario, strategy): tune(table, scenario, strategy, search, results, more)
