@@ -67,9 +67,13 @@ def plan_of(scenario: str, labels: Labels, seed: int = 0, **options: Any) -> Pla
 
 
 def stream_of(
-    scenario: str, data: Dataset | None = None, seeds: Seeds | None = None, **options: Any
+    scenario: str,
+    data: Dataset | None = None,
+    seeds: Seeds | None = None,
+    device: str = "cpu",
+    **options: Any,
 ) -> Stream:
-    """Return a stream on the CPU; two experiences unless told otherwise."""
+    """Return a stream; two experiences unless told otherwise."""
     data = data or toy_dataset()
     seeds = seeds or Seeds.of(0)
     if "sizes" not in options and "angles" not in options:
@@ -77,7 +81,7 @@ def stream_of(
     kind = scenario_named(scenario)
     chosen = kind.Options.parse(options, "scenario")
     plan = plan_stream(kind(), labels_of(data), chosen, seeds.order)
-    return Stream(data, plan, chosen, scenario=scenario, seeds=seeds, device=torch.device("cpu"))
+    return Stream(data, plan, chosen, scenario=scenario, seeds=seeds, device=torch.device(device))
 
 
 def make(name: str, info: StreamInfo, **hyper: Any) -> Strategy:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
@@ -51,7 +52,8 @@ def main(names: tuple[str, ...], repeats: int, quick: bool, output: Path | None)
         outcomes.append(outcome(ROWS[name], settings))
     machine = provenance("cpu", 1, started, (datetime.now(UTC) - started).total_seconds())
     machine["command"] = " ".join(["python -m tests.benchmarks", *sys.argv[1:]])
-    machine["packages"]["avalanche-lib"] = version("avalanche-lib")
+    with suppress(PackageNotFoundError):  # its rows say so
+        machine["packages"]["avalanche-lib"] = version("avalanche-lib")
     machine |= {"cores": os.cpu_count(), "load_at_start": [round(value, 2) for value in load]}
     text = table.markdown(outcomes, machine, quick)
     click.echo(text, nl=False)

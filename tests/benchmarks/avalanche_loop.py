@@ -16,18 +16,18 @@ import torch
 
 from clbench.avalanche.importing import import_avalanche
 from clbench.dataset import data_folder
+from clbench.errors import ClbenchError
 from clbench.scoring import CHUNK, Row
 from clbench.stream import Stream
 from tests.benchmarks import row
 from tests.benchmarks.bare import sequential
 from tests.benchmarks.loop import WHAT
-from tests.benchmarks.measure import Figure, Settings, alternate
+from tests.benchmarks.measure import Figure, NotRun, Settings, alternate
 from tests.benchmarks.split import Work, agree, clbench_side, work_of
 
 
 def measure(settings: Settings, batch_size: int) -> Figure:
     """Return Avalanche's time over clbench's."""
-    import_avalanche()
     work = work_of(settings, batch_size)
     sides = avalanche_side(work), clbench_side(work)
     compared = alternate(*sides, settings.repeats, settings.device)
@@ -35,7 +35,15 @@ def measure(settings: Settings, batch_size: int) -> Figure:
 
 
 def avalanche_side(work: Work) -> Callable[[], Callable[[], list[Row]]]:
-    """Return training and evaluation by Avalanche."""
+    """Return training and evaluation by Avalanche.
+
+    Raises:
+        NotRun: Avalanche cannot be imported here.
+    """
+    try:
+        import_avalanche()
+    except ClbenchError as error:
+        raise NotRun(str(error)) from error
 
     def ready() -> Callable[[], list[Row]]:
         from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics
