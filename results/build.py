@@ -67,6 +67,11 @@ CHOSEN = {
     "table-digits-avalanche": ("regularisers/digits", False),
 }
 """Folder of the tables whose rows were chosen by `results/choose.py`, and whether they are of online streams."""
+QUOTED = {
+    "table-online": ("table-digits-online", "table-mnist-online", "table-omniglot-online"),
+    "table-offline": ("table-digits-offline", "table-mnist-offline"),
+}
+"""Tables of `CHOSEN` that stand side by side in the README."""
 
 
 def files() -> Iterator[tuple[Path, bytes]]:
@@ -113,8 +118,9 @@ def readme_sections() -> Iterator[tuple[str, str]]:
     """Yield the README's sections."""
     for name, (folder, memory) in STREAMS.items():
         yield name, pipes(excerpt(_table(folder, memory), SETTINGS, MAIN))
-    for name in _made():
-        yield name, _overview(name)
+    for name, parts in QUOTED.items():
+        yield name, _side_by_side([part for part in parts if part in _made()])
+    yield "table-digits-avalanche", _overview("table-digits-avalanche")
     yield "hsu2018", published.summary(HSU2018, _runs("reference/mnist-32"))
 
 
@@ -138,8 +144,22 @@ def _made() -> list[str]:
 
 
 def _overview(name: str) -> str:
-    folder, online = CHOSEN[name]
-    return overview.markdown(_of(folder, online), _scenarios(name))
+    columns = {scenario: _of_scenario(name, scenario) for scenario in _scenarios(name)}
+    return overview.markdown(columns, "class-incremental")
+
+
+def _side_by_side(names: Sequence[str]) -> str:
+    """Return several tables as one, a column for each dataset and scenario; "class" for class-incremental."""
+    columns = {
+        f"{CHOSEN[name][0].split('/')[1]}: {scenario.split('-')[0]}": _of_scenario(name, scenario)
+        for name in names
+        for scenario in _scenarios(name)
+    }
+    return overview.markdown(columns, "digits: class", decimals=1)
+
+
+def _of_scenario(name: str, scenario: str) -> Sequence[Run]:
+    return [run for run in _of(*CHOSEN[name]) if run.specification["scenario"]["name"] == scenario]
 
 
 def _scenarios(name: str) -> list[str]:
