@@ -28,7 +28,7 @@ def uncompiled_because(kind: type[Strategy]) -> str | None:
 def compiler_missing() -> str | None:
     """Return the name of the C++ compiler that torch would call on this machine, if it is not there."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    name = os.environ.get("CXX", usual)
+    name = os.environ.get("CXX") or usual
     return None if shutil.which(name) else name
 
 

@@ -66,18 +66,20 @@ def plan(configuration: Configuration, said: Grid, call: Call) -> list[Cell]:
     device = choose_device(call.device)  # a wrong one is refused before any data are read
     if call.capture and not device.startswith("cuda"):
         raise UsageError(f"--capture is for a CUDA device, and this is {device}; leave it out")
-    if call.compile:
-        _check_compile(call, device)
-    return build(requests, call.results, call.data_dir, call.force)
-
-
-def _check_compile(call: Call, device: str) -> None:
-    """Raise UsageError where nothing could be compiled."""
     for other, given in (("--capture", call.capture), ("--together", call.together > 1)):
-        if given:
+        if call.compile and given:
             raise UsageError(f"--compile and {other} do not go together; leave one out")
-    missing = compiler_missing() if device == "cpu" else None
-    if missing is not None:
+    cells = build(requests, call.results, call.data_dir, call.force)
+    if call.compile and device == "cpu":
+        _check_compiler(cells)
+    return cells
+
+
+def _check_compiler(cells: list[Cell]) -> None:
+    """Raise UsageError if something is to be compiled that cannot be."""
+    names = {c.specification["strategy"]["name"] for c in cells if c.status == "planned"}
+    missing = compiler_missing()
+    if missing and any(uncompiled_because(strategy_class(name)[0]) is None for name in names):
         raise UsageError(
             f"--compile needs a C++ compiler, and {missing} is not here; install it, name another"
             " by the environment variable CXX, or leave --compile out"

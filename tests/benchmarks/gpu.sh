@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.."
 carried=.carried
 
 if [ "${1:-}" = pack ]; then
+  rm -rf "$carried"  # wheels of another Python
   mkdir -p "$carried/MNIST/raw"
   for file in "${CLBENCH_DATA:?names the folder that has MNIST/raw}"/MNIST/raw/*-ubyte; do
     gzip -c "$file" >"$carried/MNIST/raw/$(basename "$file").gz"

@@ -89,3 +89,5 @@ def test_what_cannot_be_compiled_is_refused(
     assert main(call) == 2
     assert "no-such-compiler is not here" in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.rglob("*.json"))
+    nothing = [*RUN, "nearest", "--compile", "--device", "cpu", "--results", str(tmp_path)]
+    assert main(nothing) == 0
