@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from clbench.compare.collection import CATALOGUE
 from clbench.compare.comparability import REFERENCE
+from clbench.compare.scores import higher_is_better
 from clbench.compare.tables import GAP_METRIC, Settings, Table
 from clbench.statistics import EXACT_FROM, EXACT_TO
 from clbench.words import OVER_EPISODES, definition, over_episodes, protocol_line, spaced
@@ -53,7 +54,7 @@ def _repeated(tables: Sequence[Table]) -> Iterator[str]:
 
 def footer(tables: Sequence[Table], settings: Settings, mark: str) -> list[str]:
     """Return what the numbers mean; ``mark`` is how the format shows what is best."""
-    tests = _tests(tables, mark)
+    tests = _tests(tables, settings, mark)
     return [*_numbers(tables, settings), *tests, *_definitions(settings)]
 
 
@@ -83,7 +84,7 @@ def _numbers(tables: Sequence[Table], settings: Settings) -> Iterator[str]:
     )
 
 
-def _tests(tables: Sequence[Table], mark: str) -> Iterator[str]:
+def _tests(tables: Sequence[Table], settings: Settings, mark: str) -> Iterator[str]:
     scores = [s for table in tables for c in table.cells.values() for s in c.scores.values()]
     marked = any(score.best for score in scores)
     if marked:
@@ -91,6 +92,8 @@ def _tests(tables: Sequence[Table], mark: str) -> Iterator[str]:
             f"{mark}: the best of its column and every row that a test does not tell from it at 5 %;"
             f" {REFERENCE}, the reference, takes no part."
         )
+        if not all(map(higher_is_better, settings.metrics[1:])):
+            yield "What should be low is not marked beside others: who learns nothing forgets nothing."
     if marked or any(score.difference for score in scores):
         yield (
             "Tests and p: that the mean difference over common seeds is 0, two-sided; exact"

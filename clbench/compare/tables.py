@@ -108,7 +108,8 @@ def _table(group: Group, settings: Settings) -> Table:
         if table.baseline and not cells[table.baseline.label, scenario].finished:
             table.notes.append(f"The baseline {table.baseline.label} has no result on {scenario}.")
         for metric in settings.metrics:
-            _mark_best(table, scenario, metric)
+            if metric == first or higher_is_better(metric):  # who learns nothing forgets least
+                _mark_best(table, scenario, metric)
             _add_differences(table, scenario, metric, settings.interval)
     table.notes += [*group.notes, *remarks(table.rows, table.cells)]
     return table

@@ -142,13 +142,15 @@ def test_many_rows_and_eight_seeds_do_not_make_the_worst_level_with_the_best() -
     assert set(found.values()) == {"best", ""}
 
 
-def test_less_forgetting_is_better() -> None:
+def test_less_forgetting_is_better_where_it_is_what_is_compared() -> None:
     little = [record("replay", i, (0.8 + i / 1000, 0.7 + i / 100, 0.9)) for i in range(3)]
     much = [record("finetune", i, (0.9, 0.1 - i / 100, 0.9)) for i in range(3)]
     (table,) = tables_of(*little, *much, metrics=("forgetting", "learning_accuracy"))
     assert marks(table, "forgetting") == {"replay": "best", "finetune": ""}
     assert marks(table, "learning_accuracy") == {"replay": "", "finetune": "best"}
     assert [row.label for row in table.rows] == ["replay", "finetune"]
+    (beside,) = tables_of(*little, *much, metrics=("learning_accuracy", "forgetting"))
+    assert set(marks(beside, "forgetting").values()) == {""}  # who learns nothing forgets nothing
 
 
 def test_the_gap_is_paired_with_the_best_reference() -> None:
