@@ -17,6 +17,8 @@ import torch
 from clbench.gradient import GradientStrategy
 from clbench.strategy import Strategy
 
+Backend = str | Callable[..., Any]
+
 
 def uncompiled_because(kind: type[Strategy]) -> str | None:
     """Return why nothing of strategies of this class is compiled; None if something is."""
@@ -32,7 +34,7 @@ def compiler_missing() -> str | None:
     return None if shutil.which(name) else name
 
 
-def compile_network(strategy: Strategy, backend: str = "inductor") -> None:
+def compile_network(strategy: Strategy, backend: Backend = "inductor") -> None:
     """Let torch compile what the strategy names of its network, once that is called.
 
     Args:
@@ -40,6 +42,8 @@ def compile_network(strategy: Strategy, backend: str = "inductor") -> None:
         backend: Of torch.compile.
     """
     if uncompiled_because(type(strategy)) is None and isinstance(strategy, GradientStrategy):
+        # torch gives a method up after eight shapes, those of earlier runs of this process among them.
+        torch.compiler.reset()
         for name in sorted(strategy.compiled):
             method = getattr(strategy.network, name)
             setattr(strategy.network, name, InTraining(method, backend))
@@ -51,7 +55,7 @@ class InTraining:
     Answers come in batches of all sizes, each of which torch would compile anew.
     """
 
-    def __init__(self, method: Callable[..., Any], backend: str) -> None:
+    def __init__(self, method: Callable[..., Any], backend: Backend) -> None:
         self._plain, self._compiled = method, torch.compile(method, backend=backend)
 
     def __call__(self, *arguments: Any) -> Any:

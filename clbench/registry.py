@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,17 +92,11 @@ def name_by_entry_point(kind: str, target: type) -> str | None:
 
 
 @cache
-def _installed() -> EntryPoints:
-    """Return those of all packages; each has a file of them to be read, so this is done once."""
-    return entry_points()
-
-
-@cache
 def _entry_points(kind: str) -> dict[str, EntryPoint]:
     """Return the group's entry points by name; built-ins win a name clash."""
     found: dict[str, EntryPoint] = {}
     ordered = sorted(
-        _installed().select(group=f"clbench.{kind}"), key=lambda e: (not _is_builtin(e), e.value)
+        entry_points(group=f"clbench.{kind}"), key=lambda e: (not _is_builtin(e), e.value)
     )
     for entry in ordered:
         first = found.setdefault(entry.name, entry)

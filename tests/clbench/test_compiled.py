@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,6 +49,24 @@ def test_only_what_is_learnt_from_is_compiled(monkeypatch: pytest.MonkeyPatch) -
     assert either() == "compiled"
     with torch.no_grad():
         assert either() == "plain"
+
+
+def test_every_run_of_a_process_is_compiled() -> None:
+    """torch gives a method up after so many shapes, those of earlier runs among them."""
+    info, compiled = stream_of("class-incremental").info, 0
+
+    def backend(graph: Any, _: Any) -> Any:
+        nonlocal compiled
+        compiled += 1
+        return graph.forward
+
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for size in (2, 3, 4, 5):
+            strategy: Any = make("mann", info, **MANN)
+            compile_network(strategy, backend)
+            network = strategy.network
+            network.step(torch.zeros(size, 32), network.initial(size))
+    assert compiled == 4
 
 
 def test_who_names_what_is_compiled() -> None:
