@@ -36,10 +36,12 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--dry-run", "--json", "--seed", "0", "--dataset", "digits"]
     options = load(name).common.options
-    if name == "omniglot-metanet":  # 20 ways, and a split by alphabets
+    if name in ("omniglot-metanet", "table-omniglot-online"):  # 20 ways, alphabets, 500 classes
         arguments[-1] = "omniglot"
         if "CLBENCH_DATA" not in os.environ:
-            pytest.skip("CLBENCH_DATA is not set; digits have neither 20 ways nor alphabets")
+            pytest.skip(
+                "CLBENCH_DATA is not set; digits have neither so many classes nor alphabets"
+            )
     elif "ways" in options:  # half of ten classes are for training
         arguments += ["-S", "ways=5"]
     if "then" in options:
@@ -56,7 +58,8 @@ def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixt
         ("reference/mnist", ["class-incremental-mnist", "memory-mnist"]),
         ("reference/mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
         ("table/digits", ["table-digits-online", "table-digits-offline"]),
-        ("table/mnist", ["table-mnist-online"]),
+        ("table/mnist", ["table-mnist-online", "table-mnist-offline"]),
+        ("table/omniglot", ["table-omniglot-online"]),
         ("regularisers/digits", ["table-digits-avalanche"]),
         ("reference/mnist-raw", ["mer-rotations", "mer-permutations"]),
     ],
