@@ -29,10 +29,9 @@ class State:
     slots: tuple[Tensor, ...]
     """The external memory's state."""
 
-    def map(self, change: Callable[..., Tensor], *others: State) -> State:
-        """Return the state with each tensor changed, beside the same one of other states."""
-        every = zip(self.tensors(), *(other.tensors() for other in others), strict=True)
-        hr, c, label, *slots = (change(*tensors) for tensors in every)
+    def map(self, change: Callable[[Tensor], Tensor]) -> State:
+        """Return the state with each tensor changed."""
+        hr, c, label, *slots = map(change, self.tensors())
         return State(hr, c, label, tuple(slots))
 
     def tensors(self) -> tuple[Tensor, ...]:
