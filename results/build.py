@@ -64,12 +64,13 @@ CHOSEN = {
     "table-mnist-online": ("table/mnist", True),
     "table-mnist-offline": ("table/mnist", False),
     "table-omniglot-online": ("table/omniglot", True),
+    "table-omniglot-offline": ("table/omniglot", False),
     "table-digits-avalanche": ("regularisers/digits", False),
 }
 """Folder of the tables whose rows were chosen by `results/choose.py`, and whether they are of online streams."""
 QUOTED = {
     "table-online": ("table-digits-online", "table-mnist-online", "table-omniglot-online"),
-    "table-offline": ("table-digits-offline", "table-mnist-offline"),
+    "table-offline": ("table-digits-offline", "table-mnist-offline", "table-omniglot-offline"),
 }
 """Tables of `CHOSEN` that stand side by side in the README."""
 
