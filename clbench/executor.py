@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.context import SpawnContext
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from clbench.errors import ClbenchError, PluginWarning
-from clbench.evaluator import Progress
-from clbench.scoring import Row
+from clbench.importing import import_torch
+
+if TYPE_CHECKING:  # a worker begins with this module, and imports torch on its own terms
+    from clbench.evaluator import Progress
+    from clbench.scoring import Row
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -199,6 +202,7 @@ def _serve(
     """Do what the parent sends until it ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore", PluginWarning)  # the parent has said so
+    import_torch()
     unprepared: WorkerError | None = None
     try:
         prepare(*arguments)

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from clbench.assignments import parse_assignment
-from clbench.cli.options import complete, import_torch, load_plugins, plugin_option, table_width
+from clbench.cli.options import complete, load_plugins, plugin_option, table_width
 from clbench.errors import UsageError
+from clbench.importing import import_torch
 
 
 @click.command("check")

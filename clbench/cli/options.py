@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,17 +112,6 @@ def execution_options(command: F) -> F:
     for option in reversed(_EXECUTION):
         command = option(command)
     return command
-
-
-def import_torch() -> None:
-    """Import torch with Ctrl-C held back until it is there: interrupted half-way it aborts the process."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        import torch  # noqa: F401
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def call_of(given: dict[str, Any], plugins: tuple[str, ...]) -> Call:

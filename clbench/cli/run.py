@@ -14,10 +14,10 @@ from clbench.cli.options import (
     complete,
     complete_configuration,
     execution_options,
-    import_torch,
     table_width,
 )
 from clbench.errors import UsageError
+from clbench.importing import import_torch
 from clbench.precision import Precision
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import click
 from click.core import ParameterSource
 
 from clbench.assignments import parse_assignment, parse_seeds
-from clbench.cli.options import call_of, complete, execution_options, import_torch, table
+from clbench.cli.options import call_of, complete, execution_options, table
 from clbench.errors import UsageError, unknown
+from clbench.importing import import_torch
 
 if TYPE_CHECKING:
     from clbench.grid import Cell

@@ -142,11 +142,25 @@ def test_a_plug_in_that_fails_in_workers_alone_is_said_once_for_each_run(tmp_pat
     assert all("fails to import: RuntimeError: not here" in cell["reason"] for cell in cells)
 
 
-def test_an_interrupt_while_workers_start_prints_no_traceback(start: Start, tmp_path: Path) -> None:
-    for seconds in (1.0, 2.5, 4.0):
-        process = start(tmp_path)
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGINT)
-        _, printed = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert b"Traceback" not in printed
+def wait_for_workers(process: subprocess.Popen[bytes]) -> None:
+    """Return when a sweep has started a process."""
+    deadline = time.monotonic() + 60
+    while subprocess.run(
+        ["pgrep", "-P", str(process.pid)], stdout=subprocess.DEVNULL, check=False
+    ).returncode:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_an_interrupt_while_workers_start_prints_no_traceback(
+    seconds: float, start: Start, tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    wait_for_workers(process)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in printed
