@@ -44,11 +44,10 @@ def test_jobs_change_no_number(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_costs_one_run_which_the_next_call_finishes(tmp_path: Path) -> None:
-    grid = ["--strategy", "finetune", "--seeds", "0-3", "--results", str(tmp_path), "--jobs", "2"]
+    grid = ["--strategy", "finetune", "--seeds", "0-3", "--results", str(tmp_path)]
     grid += ["--plugin", str(KILLER)]
-    code, cells = run(
-        *grid, kill="learn:7"
-    )  # in the second run of each worker, 5 experiences a run
+    # in the second run of each worker, 5 experiences a run
+    code, cells = run(*grid, "--jobs", "2", kill="learn:7")
     assert code == 1
     dead = [cell for cell in cells if cell["status"] == "failed"]
     assert {cell["reason"] for cell in dead} == {"the worker process died (SIGKILL)"}

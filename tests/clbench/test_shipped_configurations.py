@@ -36,7 +36,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--dry-run", "--json", "--seed", "0", "--dataset", "digits"]
     options = load(name).common.options
-    if name in ("omniglot-metanet", "table-omniglot-online"):  # 20 ways, alphabets, 500 classes
+    if name == "omniglot-metanet" or name.startswith("table-omniglot"):  # 20 ways; 500 classes
         arguments[-1] = "omniglot"
         if "CLBENCH_DATA" not in os.environ:
             pytest.skip(
@@ -59,7 +59,7 @@ def test_every_shipped_configuration_plans(name: str, capsys: pytest.CaptureFixt
         ("reference/mnist-32", ["hsu2018-split-mnist", "hsu2018-regularisation"]),
         ("table/digits", ["table-digits-online", "table-digits-offline"]),
         ("table/mnist", ["table-mnist-online", "table-mnist-offline"]),
-        ("table/omniglot", ["table-omniglot-online"]),
+        ("table/omniglot", ["table-omniglot-online", "table-omniglot-offline"]),
         ("regularisers/digits", ["table-digits-avalanche"]),
         ("reference/mnist-raw", ["mer-rotations", "mer-permutations"]),
     ],
