@@ -100,8 +100,7 @@ class Task:
     @cached_property  # masks ask every experience so far for it, again and again
     def units(self) -> tuple[int, ...]:
         """Output units of this experience, sorted."""
-        # not np.unique, which imports numpy.ma: a tenth of a second of every run
-        return tuple(sorted(set(self.unit_of_class.tolist()) - {-1}))
+        return tuple(np.unique(self.unit_of_class[self.unit_of_class >= 0]).tolist())
 
 
 @dataclass(frozen=True)
