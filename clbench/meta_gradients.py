@@ -132,18 +132,19 @@ class SequenceGenerator(Generator):
 
     Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache.
 
-    Its values are exact; the gradient of its weights is estimated without bias from every ``stride``-th coordinate,
-    times ``stride``, the offset going round from call to call: half of the time.
+    Its values are exact. The gradient of its weights is that of a coordinate of zeros, counted for all of them, and how
+    far others differ from it, estimated without bias from every ``stride``-th coordinate, the offset going round from
+    call to call. Without the zeros as a control variate the estimate's noise is ten times that of the episodes.
 
     Args:
         hidden: Width of its state.
-        stride: 1 for the whole gradient.
+        stride: 1 for the whole gradient; a prime passes through all inputs of a layer.
         block: Coordinates at a time.
     """
 
     offset: Tensor
 
-    def __init__(self, hidden: int = 20, stride: int = 8, block: int = 2048) -> None:
+    def __init__(self, hidden: int = 20, stride: int = 31, block: int = 8192) -> None:
         super().__init__()
         self.register_buffer("offset", torch.zeros((), dtype=torch.int64))
         self._stride = stride
@@ -164,13 +165,13 @@ class SequenceGenerator(Generator):
         with torch.no_grad():
             values = self._read_distinct(s)
         rows = torch.arange(0, s.shape[1], self._stride, device=s.device) + self.offset
-        times = torch.where(
-            rows < s.shape[1], self._stride, 0
-        )  # a place behind the end counts nothing
-        rows = rows.clamp(max=s.shape[1] - 1)
         self.offset.copy_((self.offset + 1) % self._stride)
-        traced = self._read_all(s.index_select(1, rows))
-        return values.index_put((rows,), times * traced - (times - 1) * traced.detach())
+        times = torch.where(rows < s.shape[1], self._stride, 0)  # behind the end: counts nothing
+        rows = rows.clamp(max=s.shape[1] - 1)
+        traced = self._read_all(functional.pad(s.index_select(1, rows), (0, 1)))
+        slopes = traced - traced.detach()
+        of_some, of_zero = slopes[:-1], slopes[-1]
+        return (values + of_zero).index_add(0, rows, times * (of_some - of_zero))
 
     def _read_distinct(self, s: Tensor) -> Tensor:
         """Return outputs for [T, P], equal coordinates read once: backgrounds and silent units make most of them equal.
@@ -178,7 +179,7 @@ class SequenceGenerator(Generator):
         Elsewhere than on a CPU finding them would synchronise, and all are read; so they are in a stack of learners,
         of which each would find its own number.
         """
-        if s.device.type != "cpu" or torch._C._functorch.is_batchedtensor(s):
+        if not _on_cpu(s):
             return self._read_all(s)
         first, place = _distinct(s)
         # Products of whole multiples of 64 columns give a column the same bits wherever it stands.
@@ -189,8 +190,9 @@ class SequenceGenerator(Generator):
         return self._read_all(once).index_select(0, place)
 
     def _read_all(self, s: Tensor) -> Tensor:
-        weights = self._joint_weights()
-        return torch.cat([self._read(block, weights) for block in torch.split(s, self._block, 1)])
+        in_place = _on_cpu(s) and not torch.is_grad_enabled()
+        read, weights = self._read_in_place if in_place else self._read, self._joint_weights()
+        return torch.cat([read(block, weights) for block in torch.split(s, self._block, 1)])
 
     def _joint_weights(self) -> Tensor:
         """Return [4·hidden, hidden + 3] for columns (h/2, features, 1); the rows of gate g, the last, are doubled."""
@@ -211,6 +213,28 @@ class SequenceGenerator(Generator):
             twice_c = torch.addcmul(f * twice_c, i, g - 0.5, value=4)
             half = o * (twice_c.sigmoid() - 0.5)
         return (2 * self.output.weight @ half).squeeze(0) + self.output.bias
+
+    def _read_in_place(self, s: Tensor, weights: Tensor) -> Tensor:
+        """Return what `_read` returns, in buffers that are used again in every step: a third less time.
+
+        σ(z) is 1/(1 + 2^(−z·log₂e)): on a CPU exp2 is twice as fast as σ or exp.
+        """
+        hidden, columns = self._hidden, s.shape[1]
+        rows, twice_c = s.new_zeros(hidden + 3, columns), s.new_zeros(hidden, columns)
+        gates, weights = s.new_empty(4 * hidden, columns), weights * -math.log2(math.e)
+        (i, f, o, g), half = gates.view(4, hidden, columns).unbind(0), rows[:hidden]
+        rows[-1] = 1
+        for step in features(s, dim=1):
+            rows[hidden:-1] = step
+            torch.mm(weights, rows, out=gates).exp2_().add_(1).reciprocal_()
+            twice_c.mul_(f).addcmul_(i, g.sub_(0.5), value=4)
+            torch.sigmoid(twice_c, out=half).sub_(0.5).mul_(o)
+        return (2 * self.output.weight @ half).squeeze(0) + self.output.bias
+
+
+def _on_cpu(s: Tensor) -> bool:
+    """Whether a tensor lies on a CPU, and is not one of a stack of learners' (`clbench.together`)."""
+    return s.device.type == "cpu" and not torch._C._functorch.is_batchedtensor(s)
 
 
 def _distinct(s: Tensor) -> tuple[Tensor, Tensor]:
