@@ -56,10 +56,12 @@ def defined_at(thing: Any) -> str:
     thing = getattr(thing, "__func__", thing)
     try:
         file = inspect.getsourcefile(thing)
-        _, line = inspect.getsourcelines(thing)
+        if not file or not _is_plugin(file):
+            return ""
+        _, line = inspect.getsourcelines(thing)  # parses the whole file
     except (TypeError, OSError):
         return ""
-    return f" ({_short(file)}:{line})" if file and _is_plugin(file) else ""
+    return f" ({_short(file)}:{line})"
 
 
 @contextmanager

@@ -204,14 +204,14 @@ def check_class(found: Resolved, kind: str, bases: tuple[type, ...]) -> None:
     Raises:
         UsageError: Says where it is defined, of a plug-in.
     """
-    target, place = found.target, defined_at(found.target)
+    target = found.target
     if not (isinstance(target, type) and issubclass(target, bases)):
         raise UsageError(
-            f"{kind} {found.name!r} is not a subclass of clbench.{bases[0].__name__}{place}"
+            f"{kind} {found.name!r} is not a subclass of clbench.{bases[0].__name__}{defined_at(target)}"
         )
     if isabstract(target):
         missing = ", ".join(sorted(getattr(target, "__abstractmethods__")))  # noqa: B009
-        raise UsageError(f"{kind} {found.name!r} does not define {missing}{place}")
+        raise UsageError(f"{kind} {found.name!r} does not define {missing}{defined_at(target)}")
 
 
 def check_parameters(found: Resolved, kind: str, attribute: str, base: type) -> None:

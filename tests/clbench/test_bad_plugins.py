@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from clbench.cli import main
+from clbench.specify import scenario_class, strategy_class
 
 RUN = ["run", "--scenario", "class-incremental", "-q"]
 BAD = '''
@@ -416,6 +418,17 @@ def clbench(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProc
     script = Path(sys.executable).with_name("clbench")
     command = [str(script), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **more)
+
+
+def test_no_source_is_read_of_what_is_built_in_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding a class's line parses its file, and a grid of a hundred runs asks for its classes hundreds of times."""
+
+    def refuse(thing: Any) -> None:
+        raise AssertionError(f"read the source of {thing}")
+
+    monkeypatch.setattr(inspect, "getsourcelines", refuse)
+    strategy_class("metanet")
+    scenario_class("class-incremental")
 
 
 def test_a_built_in_wins_its_name_and_a_warning_says_so(tmp_path: Path) -> None:
