@@ -40,9 +40,11 @@ ROWS = {row.name: row for module in MODULES for row in module.ROWS}
 @click.option("--quick", is_flag=True, help="Tiny sizes: whether it runs, not how fast.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write FILE.json or FILE.md.")
 def main(names: tuple[str, ...], repeats: int, quick: bool, output: Path | None) -> None:
-    """Measure the rows (all, if none is named) and print them as a table."""
+    """Measure the rows (all, if none is named) and print them as a table; exit code 1 if one fails."""
     if output is not None and output.suffix not in (".json", ".md"):
         raise click.BadParameter(f"{output} must end in .json or .md", param_hint="--output")
+    if output is not None and not output.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
     warnings.simplefilter("ignore")  # Avalanche's
     one_thread()
     started, load = datetime.now(UTC), os.getloadavg()
@@ -60,6 +62,8 @@ def main(names: tuple[str, ...], repeats: int, quick: bool, output: Path | None)
     if output is not None:
         content = text if output.suffix == ".md" else table.document(outcomes, machine, quick)
         output.write_text(content, "utf-8")
+    if any(outcome.failed for outcome in outcomes):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

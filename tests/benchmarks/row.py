@@ -43,6 +43,8 @@ class Outcome:
     row: Row
     figure: Figure | None
     reason: str = ""
+    failed: bool = False
+    """It could be measured, and something went wrong: the two sides' results differ, say."""
 
 
 def outcome(row: Row, settings: Settings) -> Outcome:
@@ -52,4 +54,4 @@ def outcome(row: Row, settings: Settings) -> Outcome:
     except NotRun as reason:
         return Outcome(row, None, str(reason))
     except Exception as error:  # the other rows go on
-        return Outcome(row, None, f"failed: {type(error).__name__}: {error}")
+        return Outcome(row, None, f"{type(error).__name__}: {error}", failed=True)

@@ -33,6 +33,7 @@ def document(outcomes: Sequence[Outcome], machine: dict[str, Any], quick: bool) 
             "goal": str(outcome.row.goal),
             "met": _met(outcome),
             "figure": asdict(outcome.figure) if outcome.figure else None,
+            "failed": outcome.failed,
             "reason": outcome.reason,
         }
         for outcome in outcomes
@@ -56,7 +57,8 @@ def _cells(outcome: Outcome) -> list[str]:
     row, figure = outcome.row, outcome.figure
     begin = [row.name, row.what, row.against, str(row.goal)]
     if figure is None:
-        return [*begin, "not run", "", "", f"{outcome.reason}; `{COMMAND} {row.name}`"]
+        said = "**failed**" if outcome.failed else "not run"
+        return [*begin, said, "", "", f"{outcome.reason}; `{COMMAND} {row.name}`"]
     measured = f"{figure.value:.2f}{row.goal.unit} ({figure.low:.2f} to {figure.high:.2f})"
     processor = figure.details.get("processor_ratio")
     by_processor = "" if processor is None else f"{processor:.2f}{row.goal.unit}"

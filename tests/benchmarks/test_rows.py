@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks import gpu, split
 from tests.benchmarks.__main__ import ROWS, main
 from tests.benchmarks.measure import Figure, NotRun, Settings, Side, alternate
@@ -98,13 +99,25 @@ def test_the_table_says_what_came_out(goal: Goal, value: float | None, told: str
     assert row["met"] == {"yes": True, "**no**": False, "not run": None}[told]
 
 
-def test_a_row_that_fails_is_told_and_costs_no_other() -> None:
+def test_a_row_that_fails_is_told_and_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def measure(_: Settings) -> Figure:
         raise AssertionError("accuracies differ")
 
-    failed = outcome(Row("name", "what", "against", Goal(1.0), measure), Settings())
-    assert failed.figure is None
-    assert "accuracies differ" in failed.reason
+    rows = {name: Row(name, "what", "against", Goal(1.0), measure) for name in ("first", "second")}
+    monkeypatch.setattr(benchmarks, "ROWS", rows)
+    done = CliRunner().invoke(main, ["--output", str(tmp_path / "speed.md")])
+    assert done.exit_code == 1
+    lines = (tmp_path / "speed.md").read_text("utf-8").splitlines()[-2:]
+    assert all("| **failed** |" in line and "accuracies differ" in line for line in lines)
+
+
+def test_a_folder_that_is_missing_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["memory", "--output", str(tmp_path / "none" / "speed.md")])
+    assert done.exit_code == 2
+    assert "there is no folder" in done.output
+    assert "memory …" not in done.output
 
 
 def test_the_command_writes_the_table_and_names_the_machine(tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_a_loss_that_no_stack_can_have_is_one_sentence(kind: str, sentence: str)
         assert "\n" not in str(error)
 
 
-def test_the_line_of_a_run_in_a_stack_has_no_time_of_its_own(
+def test_the_time_of_a_stack_stands_in_its_first_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "run --scenario class-incremental --strategy finetune --seeds 0-2 --together 3"
