@@ -30,7 +30,7 @@ def one_by_one_because(specification: Specification) -> str | None:
     if not issubclass(scenario, Scenario):
         return "episodes are no stream to learn"
     if specification["protocol"]["precision"] != "float32":
-        return "a stack computes in float32 only: autocast does not reach into vmap"
+        return "seeds learn together in float32 only"
     strategy, _ = strategy_class(specification["strategy"]["name"])
     return alone_because(strategy)
 

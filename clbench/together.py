@@ -38,7 +38,7 @@ _OURS = (GradientStrategy.learn, GradientStrategy.step, SingleSteps.step)
 def alone_because(kind: type[Strategy]) -> str | None:
     """Return why strategies of this class learn one after the other only; None if they can learn together."""
     if not issubclass(kind, GradientStrategy):
-        return "it is no GradientStrategy"
+        return "it does not learn by gradient steps (it is no GradientStrategy)"
     for method in ("learn", "step"):
         if getattr(kind, method) not in _OURS:
             return (
