@@ -39,22 +39,29 @@ def measure(settings: Settings) -> Figure:
 def _times(
     policy: Policy, points: tuple[int, ...], capacity: int, settings: Settings
 ) -> list[float]:
-    """Return the median seconds of adding an experience and drawing, around each point."""
-    info = _info(points[-1] + 10)
-    memory, generator = Memory(capacity, policy, info), torch.Generator().manual_seed(0)
-    window = max(3, 2 * settings.repeats)
+    """Return the median seconds of adding an experience and drawing, at each point; points take turns."""
+    info, generator = _info(points[-1] + 100), torch.Generator().manual_seed(0)
+    memories = {point: _filled(policy, point, capacity, info, generator) for point in points}
     found: dict[int, list[float]] = {point: [] for point in points}
-    for index in range(points[-1] + window):
-        experience = _experience(index, generator)
-        begun = time.process_time()
-        memory.add(experience)
-        for _ in range(10):
-            memory.x[memory.draw(32, generator)]
-        seconds = time.process_time() - begun
-        for point in points:
-            if point <= index < point + window:
-                found[point].append(seconds)
+    for turn in range(10 * settings.repeats):
+        for point, memory in memories.items():
+            experience = _experience(point + turn, generator)
+            begun = time.process_time()
+            memory.add(experience)
+            for _ in range(10):
+                memory.x[memory.draw(32, generator)]
+            found[point].append(time.process_time() - begun)
     return [median(seconds) for seconds in found.values()]
+
+
+def _filled(
+    policy: Policy, experiences: int, capacity: int, info: StreamInfo, generator: torch.Generator
+) -> Memory:
+    """Return the memory after so many experiences."""
+    memory = Memory(capacity, policy, info)
+    for index in range(experiences):
+        memory.add(_experience(index, generator))
+    return memory
 
 
 def _info(experiences: int) -> StreamInfo:
