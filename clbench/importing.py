@@ -12,23 +12,26 @@ from contextlib import contextmanager
 def import_torch() -> None:
     """Import torch as a command can afford it.
 
-    Ctrl-C is held back until it is there: interrupted half-way it aborts the process. Nothing of it is garbage, and
-    looking through its 200,000 objects takes a tenth of a second, again and again while more is imported: none of
-    it is looked at any more.
+    Ctrl-C is held back until it is there: interrupted half-way it aborts the process. Hardly anything of it is garbage,
+    and looking through its 200,000 objects takes a tenth of a second, again and again while more is imported: what is
+    there by then is not looked at any more.
     """
     if "torch" in sys.modules:
         return
+    collects = gc.isenabled()
     gc.disable()
     try:
-        with _interrupts_held_back():
+        with interrupts_held_back():
             import torch  # noqa: F401
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
     gc.freeze()
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C come when this is over."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

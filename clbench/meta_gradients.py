@@ -130,10 +130,10 @@ class _Interpolation(torch.autograd.Function):
 class SequenceGenerator(Generator):
     """An LSTM from a sequence of gradients of one coordinate to one number, shared by all coordinates.
 
-    Coordinates are columns, and a block of them at a time, so that its states stay in the processor's cache.
+    Coordinates are columns, a block of them at a time, which bounds the memory.
 
-    Its values are exact; the gradient of its weights is estimated without bias from every ``stride``-th coordinate,
-    times ``stride``, the offset going round from call to call: half of the time.
+    Its values are exact but for rounding; the gradient of its weights is estimated without bias from every
+    ``stride``-th coordinate, times ``stride``, the offset going round from call to call: half of the time.
 
     Args:
         hidden: Width of its state.
@@ -168,7 +168,7 @@ class SequenceGenerator(Generator):
         rows = rows.clamp(max=s.shape[1] - 1)
         self.offset.copy_((self.offset + 1) % self._stride)
         traced = self._read_distinct(s.index_select(1, rows))
-        with torch.no_grad():  # all places of what is traced are read as one, of zeros
+        with torch.no_grad():  # all places of what is traced are read as one, of zeros, on a CPU
             values = self._read_distinct(s.index_fill(1, rows, 0.0))
         return values.index_put((rows,), times * traced - (times - 1) * traced.detach())
 
@@ -189,8 +189,9 @@ class SequenceGenerator(Generator):
         return self._read_all(once).index_select(0, place)
 
     def _read_all(self, s: Tensor) -> Tensor:
-        in_place = _on_cpu(s) and not torch.is_grad_enabled()
-        read, weights = self._read_in_place if in_place else self._read, self._joint_weights()
+        weights = self._joint_weights()
+        in_place = _on_cpu(s) and _on_cpu(weights) and not torch.is_grad_enabled()
+        read = self._read_in_place if in_place else self._read
         return torch.cat([read(block, weights) for block in torch.split(s, self._block, 1)])
 
     def _joint_weights(self) -> Tensor:

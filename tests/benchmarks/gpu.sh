@@ -36,8 +36,10 @@ measure() {
   gunzip -kf "$carried"/MNIST/raw/*.gz
   python3 -m pip install -q --no-index --no-deps --target "$there" "$carried"/*.whl
   export PYTHONPATH=$there CLBENCH_DATA=$PWD/$carried
-  python3 -m tests.benchmarks gpu-seeds gpu-loop-10 gpu-avalanche --repeats 3 --output "${OUT:-$carried}/gpu.md"
-  python3 -m pytest -n 0 -q tests/clbench/test_gpu.py tests/clbench/test_captured.py
+  local failed=0
+  python3 -m tests.benchmarks gpu-seeds gpu-loop-10 gpu-avalanche --repeats 3 --output "${OUT:-$carried}/gpu.md" || failed=$?
+  python3 -m pytest -n 0 -q tests/clbench/test_gpu.py tests/clbench/test_captured.py || failed=$?
+  return "$failed"
 }
 
 case "${1:-}" in

@@ -9,8 +9,12 @@ from torch import Tensor, nn
 from clbench.networks import MLP, Conv4
 from clbench.sample_gradients import summed_gradients
 
-torch.manual_seed(0)  # else the networks would depend on which tests were imported before
-NETWORKS = {"mlp": ((1, 4, 4), MLP(16, [5, 6], 3)), "conv4": ((2, 8, 6), Conv4((2, 8, 6), 4, 3))}
+with torch.random.fork_rng(devices=[]):
+    torch.manual_seed(0)  # else the networks would depend on which tests were imported before
+    NETWORKS = {
+        "mlp": ((1, 4, 4), MLP(16, [5, 6], 3)),
+        "conv4": ((2, 8, 6), Conv4((2, 8, 6), 4, 3)),
+    }
 
 
 def images(shape: tuple[int, ...], count: int = 9) -> Tensor:
