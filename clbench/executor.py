@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from clbench.errors import ClbenchError, PluginWarning
-from clbench.importing import import_torch, interrupts_held_back
+from clbench.importing import import_torch
 
 if TYPE_CHECKING:  # a worker begins with this module, and imports torch on its own terms
     from clbench.evaluator import Progress
@@ -223,16 +223,15 @@ def _serve(
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Ignore SIGINT in what is started, where that can be said (in the main thread); here it comes afterwards."""
+    """Ignore SIGINT, where that can be said (in the main thread)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    with interrupts_held_back():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end_with_parent() -> None:

@@ -21,7 +21,7 @@ def import_torch() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with interrupts_held_back():
+        with _interrupts_held_back():
             import torch  # noqa: F401
     finally:
         if collects:
@@ -30,8 +30,7 @@ def import_torch() -> None:
 
 
 @contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C come when this is over."""
+def _interrupts_held_back() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from filelock import FileLock, Timeout
 
-from clbench import executor, results
+from clbench import results
 
 KILLER = Path(__file__).with_name("killed.py")
 COMMAND = [sys.executable, "-m", "clbench", "run", "--scenario", "class-incremental", "-q"]
@@ -150,15 +150,6 @@ def wait_for_workers(process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def test_an_interrupt_while_a_process_starts_comes_afterwards() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt), executor._interrupts_ignored():
-            os.kill(os.getpid(), signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.5])
