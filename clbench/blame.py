@@ -58,7 +58,7 @@ def defined_at(thing: Any) -> str:
         file = inspect.getsourcefile(thing)
         if not file or not _is_plugin(file):
             return ""
-        _, line = inspect.getsourcelines(thing)  # parses the whole file
+        _, line = inspect.getsourcelines(thing)  # of a class it parses the whole file
     except (TypeError, OSError):
         return ""
     return f" ({_short(file)}:{line})"
