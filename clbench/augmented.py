@@ -10,14 +10,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.columns import Columns, ColumnWeights
+
+FastWeights = Tensor | ColumnWeights
+"""Of a layer and N examples: [N, out, in], or the different columns of them."""
 Back = Callable[[Tensor], Tensor]
 """Takes a loss's gradient in one tensor to that in another, which the first was made of."""
 
@@ -36,8 +40,8 @@ class Layer(ABC):
         """Return [B, out, …] for one weight [out, in] and all samples."""
 
     @abstractmethod
-    def read(self, a: Tensor, memory: Tensor, h: Tensor) -> Tensor:
-        """Return [B, out, …] for samples with a weight Σⱼ aⱼ memoryⱼ each: a [B, N], memory [N, out, in]."""
+    def read(self, a: Tensor, memory: Any, h: Tensor) -> Tensor:
+        """Return [B, out, …] for samples with a weight Σⱼ aⱼ memoryⱼ each: a [B, N], memory of N examples."""
 
     @abstractmethod
     def back(self, weight: Tensor, error: Tensor, h: Tensor) -> Tensor:
@@ -50,6 +54,10 @@ class Layer(ABC):
     @abstractmethod
     def initial(self, generator: torch.Generator | None = None) -> Tensor:
         """Return slow weights to begin with."""
+
+    def each(self, errors: Tensor, h: Tensor) -> tuple[Tensor, Callable[[Tensor], FastWeights]]:
+        """Return the samples' gradients, without repetitions or [N, out, in], and how weights made of them are held."""
+        return self.gradients(errors, h, len(errors)), lambda weights: weights
 
     def after(self, h: Tensor) -> Tensor:
         """Return what follows the ReLU."""
@@ -79,18 +87,27 @@ class Dense(Layer):
         """Return [B, out]."""
         return _with_one(h) @ weight.T
 
-    def read(self, a: Tensor, memory: Tensor, h: Tensor) -> Tensor:
+    def read(self, a: Tensor, memory: FastWeights, h: Tensor) -> Tensor:
         """Return [B, out].
 
         With fewer examples than inputs every memoryⱼ h is formed, in one product; else every query's Σⱼ aⱼ memoryⱼ.
         """
-        examples, out, inputs = memory.shape
         h = _with_one(h)
+        if isinstance(memory, ColumnWeights):
+            return memory.read(a, h)
+        examples, out, inputs = memory.shape
         if examples < inputs:
             each = (h @ memory.reshape(-1, inputs).T).view(-1, examples, out)
             return torch.bmm(a[:, None], each).squeeze(1)
         read = (a @ memory.flatten(1)).view(-1, out, inputs)
         return torch.bmm(read, h[:, :, None]).squeeze(2)
+
+    def each(self, errors: Tensor, h: Tensor) -> tuple[Tensor, Callable[[Tensor], FastWeights]]:
+        """Return the gradients' different columns, where enough are the same."""
+        columns = Columns.of(_with_one(h))
+        if columns is None:
+            return super().each(errors, h)
+        return columns.gradients(errors), partial(ColumnWeights, columns)
 
     def back(self, weight: Tensor, error: Tensor, h: Tensor) -> Tensor:
         """Return the gradient in the input."""
@@ -162,8 +179,8 @@ def shared(weights: Sequence[Tensor]) -> Term:
     return lambda place, layer, h: layer.apply(weights[place], h)
 
 
-def attended(a: Tensor, memory: Sequence[Tensor]) -> Term:
-    """Return the products with weights Σⱼ aⱼ memoryⱼ of each sample's own: a [B, N], memory of [N, out, in]."""
+def attended(a: Tensor, memory: Sequence[FastWeights]) -> Term:
+    """Return the products with weights Σⱼ aⱼ memoryⱼ of each sample's own: a [B, N], memory of N examples."""
     return lambda place, layer, h: layer.read(a, memory[place], h)
 
 
@@ -207,6 +224,15 @@ class Trace:
     """The last layer's output."""
 
     @torch.no_grad()
+    def errors(self, error: Tensor) -> list[Tensor]:
+        """Return per layer the gradient in its output, of that in the result, [B, out]."""
+        found = [error]
+        for place in reversed(range(1, len(self.layers))):
+            below = self.layers[place].back(self.weights[place], found[-1], self.inputs[place])
+            found.append(self.backs[place - 1](below))
+        return found[::-1]
+
+    @torch.no_grad()
     def gradients(self, error: Tensor, parts: int) -> list[Tensor]:
         """Return per layer the gradient in its weights, summed over each of ``parts`` equal parts, [parts, out, in].
 
@@ -214,40 +240,35 @@ class Trace:
             error: The loss's gradient in the result, [B, out].
             parts: B for each sample's own.
         """
-        found: list[Tensor] = []
-        for place in reversed(range(len(self.layers))):
-            layer, h = self.layers[place], self.inputs[place]
-            found.append(layer.gradients(error, h, parts))
-            if place:
-                error = self.backs[place - 1](layer.back(self.weights[place], error, h))
-        return found[::-1]
+        each = zip(self.layers, self.errors(error), self.inputs, strict=True)
+        return [layer.gradients(e, h, parts) for layer, e, h in each]
 
 
 def generate(generators: nn.ModuleDict, chain: Chain, gradients: Sequence[Tensor]) -> list[Tensor]:
     """Return weights [out, in] of each layer, made of its gradients [T, out, in] by its kind's generator."""
-    read = _by_kind(generators, chain, [g.flatten(1) for g in gradients])
+    read = _by_kind(generators, chain.layers, [g.flatten(1) for g in gradients])
     return [p.view(g.shape[1:]) for p, g in zip(read, gradients, strict=True)]
 
 
-def generate_each(
-    generators: nn.ModuleDict, chain: Chain, gradients: Sequence[Tensor]
-) -> list[Tensor]:
-    """Return weights [N, out, in] of each layer, every one made of its gradient in [N, out, in] alone."""
-    read = _by_kind(generators, chain, [g.flatten() for g in gradients])
-    return [p.view_as(g) for p, g in zip(read, gradients, strict=True)]
+def generate_each(generators: nn.ModuleDict, trace: Trace, error: Tensor) -> list[FastWeights]:
+    """Return weights of each layer, every sample's made of its gradient alone; error is the loss's in the result."""
+    traced = zip(trace.layers, trace.errors(error), trace.inputs, strict=True)
+    each = [layer.each(e, h) for layer, e, h in traced]
+    read = _by_kind(generators, trace.layers, [gradients.flatten() for gradients, _ in each])
+    return [held(p.view_as(g)) for p, (g, held) in zip(read, each, strict=True)]
 
 
 def _by_kind(
-    generators: nn.ModuleDict, chain: Chain, coordinates: Sequence[Tensor]
+    generators: nn.ModuleDict, layers: Sequence[Layer], coordinates: Sequence[Tensor]
 ) -> list[Tensor]:
     """Return what the generator of each layer's kind makes of its coordinates […, P]; each is called once."""
     generated: dict[int, Tensor] = {}
     for kind, generator in generators.items():
-        places = [place for place, layer in enumerate(chain.layers) if layer.kind == kind]
+        places = [place for place, layer in enumerate(layers) if layer.kind == kind]
         read = generator(torch.cat([coordinates[place] for place in places], -1))
         parts = torch.split(read, [coordinates[place].shape[-1] for place in places], -1)
         generated |= zip(places, parts, strict=True)
-    return [generated[place] for place in range(len(chain.layers))]
+    return [generated[place] for place in range(len(layers))]
 
 
 def mlp(widths: Sequence[int]) -> list[Layer]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clbench.augmented import FastWeights
 from clbench.representation import Pairs
 
 
@@ -32,8 +33,8 @@ class Support:
 class FastMemory:
     """What MetaNet knows of a support set."""
 
-    weights: list[Tensor]
-    """M: per layer of b the fast weights of each example, [N, out, in]."""
+    weights: list[FastWeights]
+    """M: per layer of b the fast weights of each example, of shape [N, out, in]."""
     index: Tensor
     """R: normalised keys, [N, K]."""
     task: list[Tensor] | None
@@ -52,8 +53,8 @@ class FastMemory:
 
     def bytes(self) -> int:
         """Return the bytes of M, R and Q*."""
-        tensors = [*self.weights, self.index, *(self.task or []), *(self.base or [])]
-        return sum(t.numel() * t.element_size() for t in tensors)
+        held = [*self.weights, self.index, *(self.task or []), *(self.base or [])]
+        return sum(each.nbytes for each in held)
 
 
 def largest_of_units(scores: Tensor, memory: FastMemory) -> Tensor:

@@ -178,7 +178,7 @@ class SequenceGenerator(Generator):
         Elsewhere than on a CPU finding them would synchronise, and all are read; so they are in a stack of learners,
         of which each would find its own number.
         """
-        if not _on_cpu(s):
+        if not on_cpu(s):
             return self._read_all(s)
         first, place = _distinct(s)
         # Products of whole multiples of 64 columns give a column the same bits wherever it stands.
@@ -190,7 +190,7 @@ class SequenceGenerator(Generator):
 
     def _read_all(self, s: Tensor) -> Tensor:
         weights = self._joint_weights()
-        in_place = _on_cpu(s) and _on_cpu(weights) and not torch.is_grad_enabled()
+        in_place = on_cpu(s) and on_cpu(weights) and not torch.is_grad_enabled()
         read = self._read_in_place if in_place else self._read
         return torch.cat([read(block, weights) for block in torch.split(s, self._block, 1)])
 
@@ -224,15 +224,16 @@ class SequenceGenerator(Generator):
         gates, weights = s.new_empty(4 * hidden, columns), weights * -math.log2(math.e)
         (i, f, o, g), half = gates.view(4, hidden, columns).unbind(0), rows[:hidden]
         rows[-1] = 1
-        for step in features(s, dim=1):
+        for time, step in enumerate(features(s, dim=1)):
             rows[hidden:-1] = step
-            torch.mm(weights, rows, out=gates).exp2_().add_(1).reciprocal_()
+            known = 0 if time else hidden  # at first the state is 0
+            torch.mm(weights[:, known:], rows[known:], out=gates).exp2_().add_(1).reciprocal_()
             twice_c.mul_(f).addcmul_(i, g.sub_(0.5), value=4)
             torch.sigmoid(twice_c, out=half).sub_(0.5).mul_(o)
         return (2 * self.output.weight @ half).squeeze(0) + self.output.bias
 
 
-def _on_cpu(s: Tensor) -> bool:
+def on_cpu(s: Tensor) -> bool:
     """Whether a tensor lies on a CPU, and is not one of a stack of learners' (`clbench.together`)."""
     return s.device.type == "cpu" and not torch._C._functorch.is_batchedtensor(s)
 

@@ -23,6 +23,7 @@ from clbench.augmented import (
     Chain,
     Dense,
     Term,
+    Trace,
     attended,
     cnn,
     generate,
@@ -141,11 +142,12 @@ class MetaNetwork(nn.Module):
         p, task, base = self._p, None, None
         if p.task_level:
             task = generate(self.d, self.u, self._representation_gradients(support))
-        gradients = self._example_gradients(support)
+        trace, error = self._example_trace(support)
         if p.base_task_level:
-            parts = [mean_of_parts(g, support.valid, p.chunks) for g in gradients]
+            each = trace.gradients(error, len(error))
+            parts = [mean_of_parts(g, support.valid, p.chunks) for g in each]
             base = generate(self.d_base, self.b, parts)
-        weights = generate_each(self.m, self.b, gradients)
+        weights = generate_each(self.m, trace, error)
         index = self.embed(support.x, task)
         return FastMemory(weights, index, task, base, support.y, support.valid)
 
@@ -178,11 +180,11 @@ class MetaNetwork(nn.Module):
         return [*body, last]
 
     @torch.no_grad()
-    def _example_gradients(self, support: Support) -> list[Tensor]:
-        """Return ∇_W of each example's cross-entropy under slow weights alone, [N, out, in] a layer."""
+    def _example_trace(self, support: Support) -> tuple[Trace, Tensor]:
+        """Return b's trace of the examples under slow weights alone, and the cross-entropy's gradient in its result."""
         trace = self.b.traced(self.slow_weights(len(support.mask)), support.x)
         error = cross_entropy_error(trace.result, support.y, support.mask)
-        return trace.gradients(error * support.valid[:, None], len(error))
+        return trace, error * support.valid[:, None]
 
     @torch.no_grad()
     def _representation_gradients(self, support: Support) -> list[Tensor]:

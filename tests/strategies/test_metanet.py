@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench import meta_gradients
-from clbench.augmented import Chain, Convolution, Layer, attended, cnn, mlp, shared
+from clbench.augmented import Chain, Convolution, FastWeights, Layer, attended, cnn, mlp, shared
+from clbench.columns import ColumnWeights
 from clbench.episode_evaluator import run_episodes
 from clbench.episode_stream import EpisodeStream
 from clbench.evaluator import Outcome, run_stream
@@ -81,6 +82,22 @@ def constants(weights: Iterable[Tensor]) -> list[Tensor]:
     return [w.detach().clone().requires_grad_() for w in weights]
 
 
+def example_gradients(network: MetaNetwork, support: Support) -> list[Tensor]:
+    trace, error = network._example_trace(support)
+    found: list[Tensor] = trace.gradients(error, len(error))
+    return found
+
+
+def whole(weights: FastWeights) -> Tensor:
+    """Fast weights [N, out, in], whichever way they are held."""
+    if isinstance(weights, Tensor):
+        return weights
+    columns, alone = weights.columns, len(weights.columns.example)
+    found = weights.weight[alone:, :, None].expand(weights.shape).clone()
+    found[columns.example, :, columns.place] = weights.weight[:alone]
+    return found
+
+
 def example_losses(network: MetaNetwork, support: Support, slow: list[Tensor]) -> Tensor:
     logits = outputs(network.b, slow, x=support.x).masked_fill(~support.mask, -torch.inf)
     return functional.cross_entropy(logits, support.y, reduction="none")
@@ -90,7 +107,7 @@ def test_example_gradients_equal_autograd_one_example_at_a_time(
     network: MetaNetwork, support: Support
 ) -> None:
     """∇_W of the cross-entropy of b with slow weights only, among the episode's units."""
-    batched = network._example_gradients(support)
+    batched = example_gradients(network, support)
     for i in range(len(support.y)):
         W = constants(network.W)
         found = torch.autograd.grad(example_losses(network, support, W)[i], W)
@@ -110,7 +127,9 @@ def test_batched_fast_weights_equal_a_loop_over_examples(
             m = network.m[kind]
             assert isinstance(m, ScalarGenerator)
             one_by_one = m.direct(coordinate(gradient))
-            torch.testing.assert_close(memory.weights[layer][i], one_by_one, atol=2e-4, rtol=1e-3)
+            torch.testing.assert_close(
+                whole(memory.weights[layer])[i], one_by_one, atol=2e-4, rtol=1e-3
+            )
 
 
 def representation_losses(network: MetaNetwork, support: Support, slow: list[Tensor]) -> Tensor:
@@ -144,7 +163,7 @@ def test_task_level_weights_of_b_are_made_of_the_mean_gradients_of_parts_of_the_
 ) -> None:
     memory = network.remember(support)
     assert memory.base is not None
-    each = network._example_gradients(support)
+    each = example_gradients(network, support)
     for layer, generated in enumerate(memory.base):
         kind = network.b.layers[layer].kind
         means = torch.stack([part.mean(0) for part in each[layer].chunk(5)])
@@ -164,7 +183,7 @@ def test_queries_read_by_attention_and_layers_add_relus(
     for query, logits in zip(queries, together, strict=True):
         key = outputs(network.u, list(network.Q), memory.task, x=query[None])
         a = functional.cosine_similarity(memory.index, key).softmax(0)
-        fast = [(a[:, None, None] * each).sum(0) for each in memory.weights]
+        fast = [(a[:, None, None] * whole(each)).sum(0) for each in memory.weights]
         expected = outputs(network.b, list(network.W), memory.base, fast, x=query[None])
         torch.testing.assert_close(logits[None], expected, atol=1e-5, rtol=1e-3)
 
@@ -181,7 +200,7 @@ def test_support_gradients_are_constants_and_all_of_theta_learns(
     network: MetaNetwork, support: Support
 ) -> None:
     """No gradient of a gradient; yet W, Q, Z and G all receive one from the query loss."""
-    assert not any(g.requires_grad for g in network._example_gradients(support))
+    assert not any(g.requires_grad for g in example_gradients(network, support))
     assert not any(g.requires_grad for g in network._representation_gradients(support))
     logits = network.answer(torch.randn(4, *SHAPE), network.remember(support))
     logits.square().sum().backward()
@@ -325,7 +344,7 @@ def test_uniform_attention_gives_every_query_the_mean_of_the_memory(
 ) -> None:
     memory = network.remember(support)
     queries = torch.randn(4, *SHAPE)
-    mean = [each.mean(0) for each in memory.weights]
+    mean = [whole(each).mean(0) for each in memory.weights]
     assert memory.base is not None
     expected = outputs(network.b, list(network.W), memory.base, mean, x=queries)
     answered = network.answer(queries, memory, "uniform-attention")
@@ -470,6 +489,32 @@ def accuracy(stream: Stream, strategy: MetaNet) -> float:
     test = stream.test_set(len(stream))
     with torch.no_grad():
         return float((strategy.predict(test.x, None).argmax(1) == test.y).float().mean())
+
+
+def test_examples_share_columns_of_fast_weights_and_nothing_else_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Images with a background: half of their inputs are the same."""
+    network = make_network("mlp")
+    support = make_support(torch.Generator().manual_seed(1), "contrastive")
+    x = support.x.where(support.x > 0, -0.4)
+    support, queries = replace(support, x=x), torch.randn(4, *SHAPE)
+
+    def learnt() -> list[Tensor]:
+        network.zero_grad()
+        for d in (network.d, network.d_base):
+            d["dense"].offset.zero_()
+        memory = network.remember(support)
+        held.append(type(memory.weights[0]))
+        logits = network.answer(queries, memory)
+        logits.sin().sum().backward()
+        return [logits, *(p.grad for p in network.parameters() if p.grad is not None)]
+
+    held: list[type] = []
+    shared_columns = learnt()
+    monkeypatch.setattr("clbench.columns._WORTHWHILE", -1.0)
+    torch.testing.assert_close(shared_columns, learnt(), atol=1e-5, rtol=1e-3)
+    assert held == [ColumnWeights, Tensor]
 
 
 def test_without_fast_weights_it_is_at_chance() -> None:
