@@ -1,7 +1,8 @@
 """MetaNet's time for an episode, of whatever version of clbench is imported; a process of its own for `metanet`.
 
-``python -P episode.py REQUEST`` prints as JSON the seconds of a training episode and of an answer from 200 exemplars;
-with ``"count": true`` in the request, the floating-point operations of the matrix products of a training episode.
+``python -P episode.py REQUEST`` prints as JSON the seconds of a training episode, of building the memory of the
+exemplars and of an answer from it; with ``"count": true`` in the request, the first is the number of floating-point
+operations of the matrix products of a training episode.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from clbench.runner import run_one
 
-ANSWERS = 50
-"""Images that are answered of each chunk: the first version needs 10 ms for one."""
-spent = {"learn": 0.0, "predict": 0.0, "answered": 0.0}
+ANSWERS = 256
+"""Images whose answers are timed."""
+spent = dict.fromkeys(("learn", "rebuild", "answer"), 0.0)
 
 
 def watch_learning(count: bool) -> None:
@@ -37,19 +38,26 @@ def watch_learning(count: bool) -> None:
         spent["learn"] = (
             counter.get_total_flops() if counter is not None else time.process_time() - begun
         )
+        spent["answer"] = 0.0
 
     MetaNet.learn = watched
 
 
 def watch_answers() -> None:
-    """Let `predict` answer a few images only, the rest with zeros, and add up its processor time."""
+    """Let `predict` note what an experience's first answer takes, which builds the memory, and then one of many.
+
+    The images behind these are answered with zeros.
+    """
     predict = MetaNet.predict
 
     def watched(self: MetaNet, x: Any, task: Any) -> Any:
         begun = time.process_time()
+        predict(self, x[:1], task)
+        built = time.process_time()
         logits = predict(self, x[:ANSWERS], task)
-        spent["predict"] += time.process_time() - begun
-        spent["answered"] += len(logits)
+        if not spent["answer"]:
+            spent["rebuild"] = built - begun
+            spent["answer"] = (time.process_time() - built) / len(logits)
         return torch.cat([logits, logits.new_zeros(len(x) - len(logits), logits.shape[1])])
 
     MetaNet.predict = watched
@@ -74,8 +82,7 @@ def main() -> None:
     record = run_one(specification)
     if record["status"] != "ok":
         raise SystemExit(record["error"]["traceback"])
-    learn, predict = spent["learn"] / episodes, spent["predict"] / spent["answered"]
-    sys.stdout.write(json.dumps({"learn": learn, "predict": predict}))
+    sys.stdout.write(json.dumps(spent | {"learn": spent["learn"] / episodes}))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,10 @@ MACHINE = {
 
 
 @pytest.mark.filterwarnings("ignore")  # Avalanche's
-@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith("gpu-")])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in ROWS if not name.startswith("gpu-") and name != "metanet-digits"],
+)  # in its smallest size it is `metanet`
 def test_a_row_runs(name: str) -> None:
     """`measure` itself checks that both sides do the same work."""
     try:
