@@ -8,13 +8,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import connection
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from clbench.errors import ClbenchError, PluginWarning
@@ -28,6 +30,8 @@ J = TypeVar("J")
 R = TypeVar("R")
 _EVERY = 0.2
 """Seconds between two reports of a worker's steps."""
+_GPUS = ("/dev/nvidiactl", "/dev/kfd")
+"""Where a driver of NVIDIA's or AMD's is at work."""
 
 
 class Watcher(Protocol):
@@ -76,8 +80,26 @@ class InProcess:
             yield number, result
 
 
+_born: dict[str, str] = {"by": "spawn"}
+
+
+def fork_workers() -> None:
+    """Start the process that workers are to be forked from; it imports torch while this one does and plans.
+
+    On Linux without a GPU. Elsewhere workers are spawned, and import torch each: what a process knows of a GPU or of
+    macOS's libraries need not outlive a fork.
+    """
+    if sys.platform == "linux" and not any(Path(gpu).exists() for gpu in _GPUS):
+        from multiprocessing import forkserver
+
+        forkserver.set_forkserver_preload(["clbench.preload"])
+        with _interrupts_ignored():  # and so do its forks; Ctrl-C is the parent's to handle
+            forkserver.ensure_running()
+        _born["by"] = "forkserver"
+
+
 class Workers:
-    """Spawned worker processes, one job at a time each. A worker that dies costs the job it was at."""
+    """Worker processes, one job at a time each. A worker that dies costs the job it was at."""
 
     def __init__(self, count: int, prepare: Callable[..., None], *arguments: Any) -> None:
         """Keep how many, and what each worker calls first (to load plug-ins)."""
@@ -88,7 +110,8 @@ class Workers:
         self, work: Callable[[J, Progress], R], jobs: Mapping[int, J], watcher: Watcher
     ) -> Iterator[tuple[int, R | WorkerError]]:
         """Yield results as they come."""
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_born["by"])
+        assert isinstance(context, SpawnContext | ForkServerContext)
         waiting = iter(jobs.items())
         workers = [_Worker(context, *self._prepare) for _ in range(min(self._count, len(jobs)))]
         try:
@@ -117,15 +140,18 @@ class _Worker:
     """The parent's view of a worker process."""
 
     def __init__(
-        self, context: SpawnContext, prepare: Callable[..., None], arguments: tuple[Any, ...]
+        self,
+        context: SpawnContext | ForkServerContext,
+        prepare: Callable[..., None],
+        arguments: tuple[Any, ...],
     ) -> None:
         self.connection, theirs = context.Pipe()
         self.number = -1
         self.alive = True
         self._process = context.Process(
-            target=_serve, args=(theirs, prepare, arguments), daemon=True
+            target=_serve, args=(theirs, dict(os.environ), prepare, arguments), daemon=True
         )
-        with _interrupts_ignored():  # a worker is born so; Ctrl-C is the parent's to handle
+        with _interrupts_ignored():  # a spawned worker is born so; Ctrl-C is the parent's to handle
             self._process.start()
         theirs.close()  # so that the death of the worker ends the pipe
 
@@ -197,9 +223,14 @@ class _Sent:
 
 
 def _serve(
-    parent: connection.Connection, prepare: Callable[..., None], arguments: tuple[Any, ...]
+    parent: connection.Connection,
+    environment: dict[str, str],
+    prepare: Callable[..., None],
+    arguments: tuple[Any, ...],
 ) -> None:
-    """Do what the parent sends until it ends."""
+    """Do what the parent sends until it ends, in the parent's environment of today: a fork's may be of before."""
+    os.environ.clear()
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore", PluginWarning)  # the parent has said so
     import_torch()

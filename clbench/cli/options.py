@@ -13,6 +13,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from clbench import config_files, registry
+from clbench.executor import fork_workers
+from clbench.importing import import_torch
 from clbench.plugins import load_plugins
 
 if TYPE_CHECKING:
@@ -112,6 +114,13 @@ def execution_options(command: F) -> F:
     for option in reversed(_EXECUTION):
         command = option(command)
     return command
+
+
+def begin(given: dict[str, Any]) -> None:
+    """Import torch; where workers are to run, so does at the same time the process that they come from."""
+    if given["jobs"] > 1 and not given.get("dry_run"):
+        fork_workers()
+    import_torch()
 
 
 def call_of(given: dict[str, Any], plugins: tuple[str, ...]) -> Call:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from clbench.assignments import parse_assignment, parse_seeds
 from clbench.cli.options import (
+    begin,
     call_of,
     complete,
     complete_configuration,
@@ -17,7 +18,6 @@ from clbench.cli.options import (
     table_width,
 )
 from clbench.errors import UsageError
-from clbench.importing import import_torch
 from clbench.precision import Precision
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def run_command(**given: Any) -> int:
 
     A run whose result is there is not run again, so a second call finishes what the first began.
     """
-    import_torch()
+    begin(given)
     from clbench.configuration import Configuration
     from clbench.running import plan, run_all
 

@@ -11,9 +11,8 @@ import click
 from click.core import ParameterSource
 
 from clbench.assignments import parse_assignment, parse_seeds
-from clbench.cli.options import call_of, complete, execution_options, table
+from clbench.cli.options import begin, call_of, complete, execution_options, table
 from clbench.errors import UsageError, unknown
-from clbench.importing import import_torch
 
 if TYPE_CHECKING:
     from clbench.grid import Cell
@@ -108,7 +107,7 @@ def tune_command(**given: Any) -> int:
 
     Each trial is run with `-S validation=…` and kept as a result; a second call finds what is there.
     """
-    import_torch()
+    begin(given)
     from clbench import metrics, results
     from clbench.tuning import best
 

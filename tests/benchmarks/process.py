@@ -74,7 +74,9 @@ def jobs(settings: Settings) -> Figure:
     with tempfile.TemporaryDirectory() as folder:
         one, two = (_clbench(folder, *RUN, *more, "--jobs", str(n)) for n in (1, 2))
         compared = alternate(one, two, 1 if settings.quick else min(3, settings.repeats))
-    return compared.figure(f"{seeds} runs, whole processes")
+    figure = compared.figure(f"{seeds} runs, whole processes")
+    del figure.details["processor"], figure.details["processor_ratio"]  # not that of forked workers
+    return figure
 
 
 def _clbench(folder: str, *arguments: str) -> Callable[[], Callable[[], None]]:

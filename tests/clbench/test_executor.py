@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from filelock import FileLock, Timeout
 
-from clbench import results
+from clbench import executor, results
+from clbench.executor import Workers
+from clbench.scoring import Row
 
 KILLER = Path(__file__).with_name("killed.py")
 COMMAND = [sys.executable, "-m", "clbench", "run", "--scenario", "class-incremental", "-q"]
@@ -106,12 +108,27 @@ def are_released(folder: Path) -> bool:
     return True
 
 
-def test_workers_end_with_a_killed_parent(start: Start, tmp_path: Path) -> None:
+def is_empty(group: int) -> bool:
+    """Return whether no process of a group is left within a few seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_workers_end_with_a_killed_parent_and_so_does_what_they_were_forked_from(
+    start: Start, tmp_path: Path
+) -> None:
     process = start(tmp_path)
     wait_until_both_are_claimed(process, tmp_path)
     process.kill()
     process.communicate()
     assert are_released(tmp_path)
+    assert is_empty(process.pid)
 
 
 @pytest.mark.parametrize("to_all", [True, False])
@@ -126,6 +143,7 @@ def test_an_interrupt_ends_parent_and_workers(to_all: bool, start: Start, tmp_pa
     assert process.returncode == 130
     assert b"Traceback" not in printed
     assert are_released(tmp_path)
+    assert is_empty(process.pid)
     assert not list(results.files(tmp_path))
 
 
@@ -163,3 +181,40 @@ def test_an_interrupt_while_workers_start_prints_no_traceback(
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in printed
+
+
+class Unwatched:
+    """Shows nothing."""
+
+    def started(self, number: int) -> None: ...
+    def steps(self, number: int, count: int) -> None: ...
+    def experience(self, number: int, learnt: int, of: int, row: Row) -> None: ...
+    def trained(self, number: int, episodes: int, of: int, accuracy: float | None) -> None: ...
+
+
+def nothing() -> None:
+    """What a worker calls first."""
+
+
+def variable(name: str, _: object) -> str | None:
+    """A job: say a variable of the environment."""
+    return os.environ.get(name)
+
+
+@pytest.mark.parametrize("by", ["spawn", "forkserver"])
+def test_workers_have_the_environment_of_the_day(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What forks them has that of the day it was started."""
+    monkeypatch.setitem(executor._born, "by", by)
+    for value in ("one", "two"):
+        monkeypatch.setenv("CLBENCH_TEST_DAY", value)
+        told = Workers(1, nothing).run(variable, {0: "CLBENCH_TEST_DAY"}, Unwatched())
+        assert dict(told) == {0: value}
+
+
+def test_where_a_gpu_is_workers_are_spawned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_GPUS", (str(tmp_path),))
+    monkeypatch.setitem(executor._born, "by", "spawn")
+    executor.fork_workers()
+    assert executor._born["by"] == "spawn"
