@@ -75,7 +75,7 @@ def jobs(settings: Settings) -> Figure:
         one, two = (_clbench(folder, *RUN, *more, "--jobs", str(n)) for n in (1, 2))
         compared = alternate(one, two, 1 if settings.quick else min(3, settings.repeats))
     figure = compared.figure(f"{seeds} runs, whole processes")
-    del figure.details["processor"], figure.details["processor_ratio"]  # not that of forked workers
+    del figure.details["processor_ratio"]  # which knows nothing of forked workers
     return figure
 
 
