@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from clbench import executor, results
 from clbench.executor import Workers
+from clbench.importing import import_torch
 from clbench.scoring import Row
 
 KILLER = Path(__file__).with_name("killed.py")
@@ -192,22 +193,14 @@ class Unwatched:
     def trained(self, number: int, episodes: int, of: int, accuracy: float | None) -> None: ...
 
 
-def nothing() -> None:
-    """What a worker calls first."""
-
-
-def variable(name: str, _: object) -> str | None:
-    """A job: say a variable of the environment."""
-    return os.environ.get(name)
-
-
 @pytest.mark.parametrize("by", ["spawn", "forkserver"])
 def test_workers_have_the_environment_of_the_day(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What forks them has that of the day it was started."""
     monkeypatch.setitem(executor._born, "by", by)
     for value in ("one", "two"):
         monkeypatch.setenv("CLBENCH_TEST_DAY", value)
-        told = Workers(1, nothing).run(variable, {0: "CLBENCH_TEST_DAY"}, Unwatched())
+        # A job is to say a variable, in words that a worker can import.
+        told = Workers(1, import_torch).run(os.getenv, {0: "CLBENCH_TEST_DAY"}, Unwatched())
         assert dict(told) == {0: value}
 
 
