@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
@@ -93,9 +93,10 @@ def fork_workers() -> None:
         from multiprocessing import forkserver
 
         forkserver.set_forkserver_preload(["clbench.preload"])
-        with _interrupts_ignored():  # and so do its forks; Ctrl-C is the parent's to handle
-            forkserver.ensure_running()
-        _born["by"] = "forkserver"
+        with suppress(OSError):  # the path of its socket is too long where TMPDIR is
+            with _interrupts_ignored():  # and so do its forks; Ctrl-C is the parent's to handle
+                forkserver.ensure_running()
+            _born["by"] = "forkserver"
 
 
 class Workers:

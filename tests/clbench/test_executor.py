@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,20 @@ def test_workers_have_the_environment_of_the_day(by: str, monkeypatch: pytest.Mo
         # A job is to say a variable, in words that a worker can import.
         told = Workers(1, import_torch).run(os.getenv, {0: "CLBENCH_TEST_DAY"}, Unwatched())
         assert dict(told) == {0: value}
+
+
+def test_where_nothing_can_be_forked_from_workers_are_spawned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its socket lies in TMPDIR, which may be longer than a socket's path can be."""
+
+    def too_long() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(forkserver, "ensure_running", too_long)
+    monkeypatch.setitem(executor._born, "by", "spawn")
+    executor.fork_workers()
+    assert executor._born["by"] == "spawn"
 
 
 def test_where_a_gpu_is_workers_are_spawned(
