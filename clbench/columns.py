@@ -1,8 +1,8 @@
 """Fast weights of a dense layer, without repetitions.
 
 A dense layer's gradient for one example is e hᵀ: where inputs are equal, its columns are, and so are the columns of
-whatever is generated of it number by number. An image has a background, a ReLU silent units: often most of h is one
-number. Those inputs share a column here, which at 28×28 leaves a fifth of the columns of MNIST.
+whatever is generated of it number by number. An image has a black background, a ReLU silent units: often most of h is
+its least number. Those inputs share a column here, which leaves a fifth of the columns of MNIST's images.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
@@ -152,8 +152,13 @@ class _Worker:
         self._process = context.Process(
             target=_serve, args=(theirs, dict(os.environ), prepare, arguments), daemon=True
         )
-        with _interrupts_ignored():  # a spawned worker is born so; Ctrl-C is the parent's to handle
-            self._process.start()
+        # A worker is born so, as Ctrl-C is the parent's to handle; what forks are forked from is so already, and busy.
+        spawned = isinstance(context, SpawnContext)
+        try:
+            with _interrupts_ignored() if spawned else nullcontext():
+                self._process.start()
+        except EOFError as error:
+            raise WorkerError("a worker process could not be started; run it again") from error
         theirs.close()  # so that the death of the worker ends the pipe
 
     def begin(self, work: Callable[[J, Progress], R], item: tuple[int, J] | None) -> bool:
