@@ -88,9 +88,9 @@ class Dense(Layer):
         return _with_one(h) @ weight.T
 
     def read(self, a: Tensor, memory: FastWeights, h: Tensor) -> Tensor:
-        """Return [B, out].
+        """Return [B, out], by different columns where the memory has these.
 
-        With fewer examples than inputs every memoryⱼ h is formed, in one product; else every query's Σⱼ aⱼ memoryⱼ.
+        Else, with fewer examples than inputs every memoryⱼ h is formed, in one product; else every query's Σⱼ aⱼ memoryⱼ.
         """
         h = _with_one(h)
         if isinstance(memory, ColumnWeights):
