@@ -90,7 +90,7 @@ class Dense(Layer):
     def read(self, a: Tensor, memory: FastWeights, h: Tensor) -> Tensor:
         """Return [B, out], by different columns where the memory has these.
 
-        Else, with fewer examples than inputs every memoryⱼ h is formed, in one product; else every query's Σⱼ aⱼ memoryⱼ.
+        Else, with fewer examples than inputs every memoryⱼ h is formed, in one product, or every query's Σⱼ aⱼ memoryⱼ.
         """
         h = _with_one(h)
         if isinstance(memory, ColumnWeights):
