@@ -19,6 +19,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from clbench import interrupts
 from clbench.errors import ClbenchError, PluginWarning
 from clbench.importing import import_torch
 
@@ -94,7 +95,7 @@ def fork_workers() -> None:
 
         forkserver.set_forkserver_preload(["clbench.preload"])
         with suppress(OSError):  # the path of its socket is too long where TMPDIR is
-            with _interrupts_ignored():  # and so do its forks; Ctrl-C is the parent's to handle
+            with _deaf():
                 forkserver.ensure_running()
             _born["by"] = "forkserver"
 
@@ -114,8 +115,10 @@ class Workers:
         context = multiprocessing.get_context(_born["by"])
         assert isinstance(context, SpawnContext | ForkServerContext)
         waiting = iter(jobs.items())
-        workers = [_Worker(context, *self._prepare) for _ in range(min(self._count, len(jobs)))]
+        workers: list[_Worker] = []
         try:
+            count = min(self._count, len(jobs))
+            workers.extend(_Worker(context, *self._prepare) for _ in range(count))
             busy = [worker for worker in workers if worker.begin(work, next(waiting, None))]
             while busy:
                 for ready in connection.wait([worker.connection for worker in busy]):
@@ -152,10 +155,10 @@ class _Worker:
         self._process = context.Process(
             target=_serve, args=(theirs, dict(os.environ), prepare, arguments), daemon=True
         )
-        # A worker is born so, as Ctrl-C is the parent's to handle; what forks are forked from is so already, and busy.
+        # What forks are forked from is deaf already, and busy for seconds: Ctrl-C need not wait for it.
         spawned = isinstance(context, SpawnContext)
         try:
-            with _interrupts_ignored() if spawned else nullcontext():
+            with _deaf() if spawned else nullcontext():
                 self._process.start()
         except EOFError as error:
             raise WorkerError("a worker process could not be started; run it again") from error
@@ -235,6 +238,7 @@ def _serve(
     arguments: tuple[Any, ...],
 ) -> None:
     """Do what the parent sends until it ends, in the parent's environment of today: a fork's may be of before."""
+    interrupts.ignore()
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -259,16 +263,14 @@ def _serve(
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore SIGINT, where that can be said (in the main thread)."""
-    if threading.current_thread() is not threading.main_thread():
+def _deaf() -> Iterator[None]:
+    """Start processes that never hear Ctrl-C, as that is for the parent to handle; `_serve` goes on with it."""
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # started later, it would let signals through
+    with interrupts.held_back():
         yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _end_with_parent() -> None:

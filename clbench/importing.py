@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from clbench.interrupts import held_back
 
 
 def import_torch() -> None:
@@ -21,21 +20,9 @@ def import_torch() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with _interrupts_held_back():
+        with held_back():
             import torch  # noqa: F401
     finally:
         if collects:
             gc.enable()
     gc.freeze()
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
