@@ -233,14 +233,14 @@ class Trace:
         return found[::-1]
 
     @torch.no_grad()
-    def gradients(self, error: Tensor, parts: int) -> list[Tensor]:
+    def gradients(self, errors: Sequence[Tensor], parts: int) -> list[Tensor]:
         """Return per layer the gradient in its weights, summed over each of ``parts`` equal parts, [parts, out, in].
 
         Args:
-            error: The loss's gradient in the result, [B, out].
+            errors: Per layer, as from `errors`.
             parts: B for each sample's own.
         """
-        each = zip(self.layers, self.errors(error), self.inputs, strict=True)
+        each = zip(self.layers, errors, self.inputs, strict=True)
         return [layer.gradients(e, h, parts) for layer, e, h in each]
 
 
@@ -250,9 +250,11 @@ def generate(generators: nn.ModuleDict, chain: Chain, gradients: Sequence[Tensor
     return [p.view(g.shape[1:]) for p, g in zip(read, gradients, strict=True)]
 
 
-def generate_each(generators: nn.ModuleDict, trace: Trace, error: Tensor) -> list[FastWeights]:
-    """Return weights of each layer, every sample's made of its gradient alone; error is the loss's in the result."""
-    traced = zip(trace.layers, trace.errors(error), trace.inputs, strict=True)
+def generate_each(
+    generators: nn.ModuleDict, trace: Trace, errors: Sequence[Tensor]
+) -> list[FastWeights]:
+    """Return weights of each layer, every sample's made of its gradient alone; errors are those of `Trace.errors`."""
+    traced = zip(trace.layers, errors, trace.inputs, strict=True)
     each = [layer.each(e, h) for layer, e, h in traced]
     read = _by_kind(generators, trace.layers, [gradients.flatten() for gradients, _ in each])
     return [held(p.view_as(g)) for p, (g, held) in zip(read, each, strict=True)]

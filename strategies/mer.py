@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -62,6 +62,7 @@ class MER(SingleSteps):
 
     Parameters = MERParameters
     paper = "Riemer et al. 2019, ICLR, arXiv 1810.11910"
+    quick: ClassVar = {"batches_per_example": 2}
     memory: Memory
 
     def __init__(self, parameters: Any) -> None:

@@ -142,12 +142,12 @@ class MetaNetwork(nn.Module):
         p, task, base = self._p, None, None
         if p.task_level:
             task = generate(self.d, self.u, self._representation_gradients(support))
-        trace, error = self._example_trace(support)
+        trace, errors = self._example_trace(support)
         if p.base_task_level:
-            each = trace.gradients(error, len(error))
+            each = trace.gradients(errors, len(support.y))
             parts = [mean_of_parts(g, support.valid, p.chunks) for g in each]
             base = generate(self.d_base, self.b, parts)
-        weights = generate_each(self.m, trace, error)
+        weights = generate_each(self.m, trace, errors)
         index = self.embed(support.x, task)
         return FastMemory(weights, index, task, base, support.y, support.valid)
 
@@ -180,11 +180,11 @@ class MetaNetwork(nn.Module):
         return [*body, last]
 
     @torch.no_grad()
-    def _example_trace(self, support: Support) -> tuple[Trace, Tensor]:
-        """Return b's trace of the examples under slow weights alone, and the cross-entropy's gradient in its result."""
+    def _example_trace(self, support: Support) -> tuple[Trace, list[Tensor]]:
+        """Return b's trace of the examples under slow weights alone, and the loss's gradient in each output."""
         trace = self.b.traced(self.slow_weights(len(support.mask)), support.x)
         error = cross_entropy_error(trace.result, support.y, support.mask)
-        return trace, error * support.valid[:, None]
+        return trace, trace.errors(error * support.valid[:, None])
 
     @torch.no_grad()
     def _representation_gradients(self, support: Support) -> list[Tensor]:
@@ -198,10 +198,11 @@ class MetaNetwork(nn.Module):
         size = count // parts
         trace = self.u.traced(list(self.Q), x[: parts * size * of_one])
         error = self._representation_error(trace.result, support)
+        gradients = trace.gradients(trace.errors(error), parts)
         samples = (
             size if support.pairs is not None else samples_of_parts(support.valid, parts, size)
         )
-        return [gradient / samples for gradient in trace.gradients(error, parts)]
+        return [gradient / samples for gradient in gradients]
 
     def _representation_error(self, key: Tensor, support: Support) -> Tensor:
         """Return the representation loss's gradient in the keys."""

@@ -83,8 +83,8 @@ def constants(weights: Iterable[Tensor]) -> list[Tensor]:
 
 
 def example_gradients(network: MetaNetwork, support: Support) -> list[Tensor]:
-    trace, error = network._example_trace(support)
-    found: list[Tensor] = trace.gradients(error, len(error))
+    trace, errors = network._example_trace(support)
+    found: list[Tensor] = trace.gradients(errors, len(support.y))
     return found
 
 

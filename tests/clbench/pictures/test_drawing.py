@@ -52,8 +52,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store(tmp_path_factory.mktemp("pictures") / "results", records)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", get_args(Format))
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [(kind, "svg") for kind in KINDS]
+    + [("matrix", form) for form in get_args(Format) if form != "svg"],
+)
 def test_a_file_of_every_kind_and_format(
     kind: str, form: str, results: Path, tmp_path: Path, capsys: Capture
 ) -> None:
