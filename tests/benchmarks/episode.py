@@ -1,8 +1,8 @@
 """MetaNet's time for an episode, of whatever version of clbench is imported; a process of its own for `metanet`.
 
 ``python -P episode.py REQUEST`` prints as JSON the seconds of a training episode, of building the memory of the
-exemplars and of an answer from it; with ``"count": true`` in the request, the first is the number of floating-point
-operations of the matrix products of a training episode.
+exemplars and of an answer from it; with ``"count": true`` in the request, then the number of floating-point operations
+of the matrix products of a training episode, too.
 """
 
 from __future__ import annotations
@@ -63,6 +63,14 @@ def watch_answers() -> None:
     MetaNet.predict = watched
 
 
+def noted(specification: Any, episodes: int) -> dict[str, float]:
+    """Return what a run noted."""
+    record = run_one(specification)
+    if record["status"] != "ok":
+        raise SystemExit(record["error"]["traceback"])
+    return spent | {"learn": spent["learn"] / episodes}
+
+
 def main() -> None:
     """Do what the request says."""
     try:
@@ -76,13 +84,14 @@ def main() -> None:
         key: value for key, value in request["hyper_parameters"].items() if key in known
     }
     specification, _ = specify(**request)
-    watch_learning(count)
-    watch_answers()
     torch.set_num_threads(1)
-    record = run_one(specification)
-    if record["status"] != "ok":
-        raise SystemExit(record["error"]["traceback"])
-    sys.stdout.write(json.dumps(spent | {"learn": spent["learn"] / episodes}))
+    watch_answers()
+    watch_learning(count=False)
+    found = noted(specification, episodes)
+    if count:
+        watch_learning(count=True)
+        found["operations"] = noted(specification, episodes)["learn"]
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ def measure(dataset: str, settings: Settings) -> Figure:
         _unpack_first(Path(folder))
         request = _request(dataset, settings)
         pairs = [
-            (_seconds(Path(folder), request), _seconds(ROOT, request))
-            for _ in range(settings.repeats)
+            (_seconds(Path(folder), request), _seconds(ROOT, request | {"count": last}))
+            for last in [False] * (settings.repeats - 1) + [True]
         ]
+    operations = pairs[-1][1].pop("operations")
     first, ours = (
         {key: median(pair[side][key] for pair in pairs) for key in pairs[0][side]}
         for side in (0, 1)
     )
-    operations = _seconds(ROOT, request | {"count": True})["learn"]
     share = operations / _rate() / ours["learn"]
     ratios = [a["learn"] / b["learn"] for a, b in pairs]
     note = (
