@@ -113,6 +113,8 @@ def run_all(cells: list[Cell], call: Call) -> None:
     found = sum(cell.status == "found" for cell in cells)
     if found:
         display.say(f"{found} of {len(cells)} results are there already.")
+    if device == "cpu" and any(len(group) > 1 for group in groups):
+        display.say("--together is for a GPU: on a CPU, --jobs is faster.")
     for name, reason in alone.items():
         display.say(f"{name} runs one seed after the other: {reason}.")
     for name, reason in _refused(jobs, call).items():

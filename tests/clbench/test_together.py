@@ -312,6 +312,27 @@ def test_the_time_of_a_stack_stands_in_its_first_line(
     assert [bool(re.search(r"\(\d+\.\d s\)$", line)) for line in lines] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        ("finetune", "--together is for a GPU: on a CPU, --jobs is faster."),
+        (
+            "nearest",
+            "nearest runs one seed after the other: it does not learn by gradient steps"
+            " (it is no GradientStrategy).",
+        ),
+    ],
+)
+def test_who_gains_nothing_by_a_stack_is_told(
+    strategy: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--scenario=class-incremental", f"--strategy={strategy}", "-Ssamples=20"]
+    given = [*words, "--seeds=0-1", f"--results={tmp_path}", "--device=cpu"]
+    assert main([*given, "--together=2"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "--together" in line or "one seed" in line] == [told]
+
+
 def test_groups_out_of_order_end_in_their_own_cells(tmp_path: Path) -> None:
     """Named seeds are part of a specification, so seeds of one are not next to each other."""
     request = Request(
