@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,30 +15,30 @@ def form(lesson: Any) -> Hashable:
     """Return what lessons must share to be stacked: shapes and types of their tensors, and everything else in them."""
     if isinstance(lesson, Tensor):
         return lesson.shape, lesson.dtype
-    if _has_parts(lesson):
-        return type(lesson), *map(form, _parts(lesson))
+    parts = _parts(lesson)
+    if parts is not None:
+        return type(lesson), *[form(part) for part in parts]
     return lesson if isinstance(lesson, Hashable) else id(lesson)
 
 
-def tensors_of(lesson: Any) -> Iterator[Tensor]:
-    """Yield the tensors of a lesson."""
+def tensors_of(lesson: Any) -> list[Tensor]:
+    """Return the tensors of a lesson."""
     if isinstance(lesson, Tensor):
-        yield lesson
-    elif _has_parts(lesson):
-        for part in _parts(lesson):
-            yield from tensors_of(part)
+        return [lesson]
+    return [tensor for part in _parts(lesson) or () for tensor in tensors_of(part)]
 
 
 def filled(lesson: Any, tensors: Iterator[Tensor]) -> Any:
     """Return a lesson with other tensors in the places of its own, in the order of `tensors_of`."""
     if isinstance(lesson, Tensor):
         return next(tensors)
-    if not _has_parts(lesson):
+    parts = _parts(lesson)
+    if parts is None:
         return lesson
-    parts = [filled(part, tensors) for part in _parts(lesson)]
-    if isinstance(lesson, tuple):
-        return tuple(parts)
-    return replace(lesson, **dict(zip((f.name for f in fields(lesson)), parts, strict=True)))
+    others = [filled(part, tensors) for part in parts]
+    if type(lesson) is tuple:
+        return tuple(others)
+    return replace(lesson, **dict(zip(_names(lesson.__class__) or (), others, strict=True)))
 
 
 def stacked(lessons: Sequence[Any]) -> list[Tensor]:
@@ -45,11 +46,15 @@ def stacked(lessons: Sequence[Any]) -> list[Tensor]:
     return [torch.stack(each) for each in zip(*map(tensors_of, lessons), strict=True)]
 
 
-def _has_parts(lesson: Any) -> bool:
-    return type(lesson) is tuple or (is_dataclass(lesson) and not isinstance(lesson, type))
+def _parts(lesson: Any) -> Sequence[Any] | None:
+    """Return what a tuple or a dataclass is made of; None of anything else."""
+    if type(lesson) is tuple:
+        return lesson
+    names = _names(lesson.__class__)
+    return None if names is None else [getattr(lesson, name) for name in names]
 
 
-def _parts(lesson: Any) -> Iterator[Any]:
-    if isinstance(lesson, tuple):
-        return iter(lesson)
-    return (getattr(lesson, field.name) for field in fields(lesson))
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Return the fields of a dataclass; asked for at every step of every learner."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None

@@ -205,7 +205,7 @@ class Stack:
             return functional_call(self._loss, named, (filled(lesson, iter(tensors)),))
 
         with _stackable(self._learners[0]):
-            losses: Tensor = vmap(loss)(state, list(tensors_of(lesson)))
+            losses: Tensor = vmap(loss)(state, tensors_of(lesson))
         if not every:
             for buffer, changed in zip(self._buffers, state[len(self._weights) :], strict=True):
                 buffer[chosen] = changed
