@@ -52,6 +52,10 @@ class Replayed:
         """How many batches came of each form."""
         self.graphs: dict[Any, _Graph] = {}
 
+    def has(self, batch: Any) -> bool:
+        """Return whether there is a graph for batches of this form."""
+        return form(batch) in self.graphs
+
     def __call__(self, batch: Any) -> Tensor:
         """Take the step on a batch and return its loss, or losses."""
         kind = form(batch)

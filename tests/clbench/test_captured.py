@@ -92,6 +92,13 @@ def test_replayed_steps_keep_to_the_precision() -> None:
         assert torch.equal(value, expected[key])
 
 
+def state_of(strategy: Any) -> list[Any]:
+    """Return its network's and its optimiser's tensors, and how many steps this counted."""
+    state = strategy.state_dict()
+    moments = [list(each.values()) for each in state["optimizer"]["state"].values() if each]
+    return [state["network"], moments]
+
+
 def unrecorded(strategy: Any) -> int:
     """Return the steps of shapes that came too seldom to be recorded."""
     steps: CapturedSteps = strategy.step
@@ -101,7 +108,7 @@ def unrecorded(strategy: Any) -> int:
 
 @pytest.mark.parametrize("name", sorted(CAPTURED))
 def test_replayed_steps_of_a_stack_end_where_eager_ones_end(name: str) -> None:
-    """Steps that only some of the learners take, whose experiences differ in length, are never replayed."""
+    """Steps that only some of the learners take, whose experiences differ in length, are among them."""
     data = toy_dataset(train=(41, 12, 30, 23))
     streams = [stream_of("class-incremental", data, seeds=Seeds.of(seed)) for seed in range(3)]
     eager, captured = ([make(name, s.info, **hyper_of(name)) for s in streams] for _ in range(2))
@@ -116,6 +123,25 @@ def test_replayed_steps_of_a_stack_end_where_eager_ones_end(name: str) -> None:
             assert torch.equal(value, expected[key])
         assert other.effort == one.effort
     assert recorder.repeated >= 10
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_steps_of_some_are_replayed_too_and_the_others_stay_as_they_are(optimizer: str) -> None:
+    """Of 40, 16 and 40 samples in batches of 8: a graph of three learners from the fourth step on."""
+    stream = stream_of("class-incremental", toy_dataset(train=(41, 12, 30, 23)))
+    samples = next(stream.deliver(0))
+    experiences = [samples[torch.arange(count)] for count in (40, 16, 40)]
+    infos = [replace(stream.info, seeds=Seeds.of(seed)) for seed in range(3)]
+    hyper = {"batch_size": 8, "epochs": 4, "optimizer": optimizer}
+    alone, captured = ([make("finetune", info, **hyper) for info in infos] for _ in range(2))
+    recorder = Recorder()
+    assert Together(recorder).learn(captured, experiences) == [None] * 3  # type: ignore[arg-type]
+    for one, other, experience in zip(alone, captured, experiences, strict=True):
+        one.learn(experience)
+        torch.testing.assert_close(state_of(other), state_of(one))
+        assert other.effort == one.effort
+    assert recorder.recorded == 1
+    assert recorder.repeated == 20 - WARM_UP
 
 
 def test_a_loss_that_is_not_finite_is_found_at_its_step() -> None:
