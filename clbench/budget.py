@@ -54,6 +54,7 @@ def _told(method: Callable[[], Any]) -> int:
 def start_counting(device: str) -> None:
     """Let the device's peak begin here."""
     if torch.device(device).type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # "cuda:0" would ask what is not there yet
         torch.cuda.reset_peak_memory_stats(device)
 
 

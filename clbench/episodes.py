@@ -38,7 +38,8 @@ class Pool:
     """
 
     def __init__(self, group: Tensor, groups: int, largest: int | None = None) -> None:
-        self.count = group.bincount(minlength=groups)
+        # On a GPU bincount synchronises.
+        self.count = group.new_zeros(groups).scatter_add_(0, group, torch.ones_like(group))
         self._start = self.count.cumsum(0) - self.count
         self._order = group.argsort(stable=True)
         self._largest = int(self.count.max()) if largest is None else largest

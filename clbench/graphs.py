@@ -1,13 +1,16 @@
 """A step as a CUDA graph: recorded once, then replayed for every batch of the same shapes.
 
 A step of a small network is mostly launches; a replayed graph is one. The steps of a shape before its recording are
-taken one operation at a time, on a stream of their own, as torch asks for (its notes on CUDA semantics, "CUDA graphs").
+taken one operation at a time, on another stream, as torch asks for (its notes on CUDA semantics, "CUDA graphs").
 """
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -24,11 +27,33 @@ Record = Callable[[Work], Work]
 
 
 def record_graph(work: Work) -> Work:
-    """Return what replays the kernels that ``work`` launches; they are not run now."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    """Return what replays the kernels that ``work`` launches on the current device; they are not run now.
+
+    Only this thread is bound by what a recording forbids: another may be fetching images (`clbench.residence`). Nothing
+    is collected meanwhile, since to free a graph is forbidden, too.
+    """
+    graph, aside = torch.cuda.CUDAGraph(), _aside(torch.cuda.current_device())
+    recording = torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local")
+    with _nothing_collected(), recording:
         work()
     return graph.replay
+
+
+@cache
+def _aside(device: int) -> torch.cuda.Stream:
+    """Return the stream on which a device's steps are warmed up and recorded; a new one each time costs memory."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class Replayed:
@@ -60,16 +85,21 @@ class Replayed:
         """Take the step on a batch and return its loss, or losses."""
         kind = form(batch)
         self.seen[kind] += 1
-        if self.seen[kind] <= WARM_UP:
-            return self._warm_up(batch)
-        if kind not in self.graphs:
-            self.graphs[kind] = _Graph(self._step, batch, self._record)
-        return self.graphs[kind].replay(batch)
+        with self._on_device():
+            if self.seen[kind] <= WARM_UP:
+                return self._warm_up(batch)
+            if kind not in self.graphs:
+                self.graphs[kind] = _Graph(self._step, batch, self._record)
+            return self.graphs[kind].replay(batch)
+
+    def _on_device(self) -> AbstractContextManager[Any]:
+        """Make its device the current one, on which graphs are recorded."""
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     def _warm_up(self, batch: Any) -> Tensor:
         if self._device.type != "cuda":
             return self._step(batch)
-        main, aside = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        main, aside = torch.cuda.current_stream(), _aside(torch.cuda.current_device())
         aside.wait_stream(main)
         with torch.cuda.stream(aside):
             loss = self._step(batch)

@@ -107,7 +107,8 @@ class Hosted:
         self._thread = ThreadPoolExecutor(1, "clbench-fetch")
         self._side: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            # Of the streams with priority, so that it is none on which steps are recorded (`clbench.graphs`).
+            self._side = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
         self._coming: tuple[Indices, Future[Tensor]] | None = None
 
     def take(self, rows: Indices, then: Indices | None = None) -> Tensor:

@@ -141,7 +141,8 @@ class Stack:
     def _losses(self, chosen: Sequence[int], lesson: Any) -> Tensor:
         """Return the learners' losses [S], as the first one computes its own."""
         every = len(chosen) == len(self._learners)
-        state = [t if every else t[chosen] for t in (*self._weights, *self._buffers)]
+        rows = torch.tensor(chosen, device=self._weights[0].device)
+        state = [t if every else t[rows] for t in (*self._weights, *self._buffers)]
 
         def loss(state: list[Tensor], tensors: list[Tensor]) -> Any:
             named = dict(zip(self._loss.names, state, strict=True))
@@ -151,7 +152,7 @@ class Stack:
             losses: Tensor = vmap(loss)(state, tensors_of(lesson))
         if not every:
             for buffer, changed in zip(self._buffers, state[len(self._weights) :], strict=True):
-                buffer[chosen] = changed
+                buffer[rows] = changed
         return losses
 
     def _lend(self, chosen: Iterable[int]) -> None:

@@ -101,8 +101,8 @@ def _benchmark(work: Work, stream: Stream) -> Any:
 def _order(experience: Any, stream: Stream, generator: torch.Generator) -> list[int]:
     """Return where the samples lie in Avalanche's experience, in the order in which clbench will take them."""
     task = stream.plan.tasks[experience.current_experience]
-    y = stream.gather(task)[1].numpy()
-    order = torch.randperm(len(y), generator=generator).numpy()
+    y = stream.gather(task)[1].cpu().numpy()
+    order = torch.randperm(len(y), generator=generator, device=generator.device).cpu().numpy()
     labels = np.array([int(label) for label in experience.dataset.targets])
     if np.array_equal(labels, y):
         return order.tolist()  # type: ignore[no-any-return]

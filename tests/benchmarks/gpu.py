@@ -64,6 +64,7 @@ def _turned(figure: Figure, times: float) -> Figure:
 
 
 def _named(figure: Figure) -> Figure:
+    figure.details.pop("processor_ratio", None)  # which counts waiting for the GPU as work
     return replace(figure, note=f"{figure.note}; {torch.cuda.get_device_name()}")
 
 

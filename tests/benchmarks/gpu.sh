@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 carried=.carried
-wheels='pydantic pydantic-core annotated-types typing-inspection platformdirs tqdm'
+wheels='pydantic pydantic-core annotated-types typing-inspection typing-extensions platformdirs tqdm'
 
 say() { echo "gpu.sh: $1" >&2; exit 2; }
 
@@ -37,8 +37,10 @@ measure() {
   python3 -m pip install -q --no-index --no-deps --target "$there" "$carried"/*.whl
   export PYTHONPATH=$there CLBENCH_DATA=$PWD/$carried
   local failed=0
-  python3 -m tests.benchmarks gpu-seeds gpu-loop-10 gpu-avalanche --repeats 3 --output "${OUT:-$carried}/gpu.md" || failed=$?
-  python3 -m pytest -n 0 -q tests/clbench/test_gpu.py tests/clbench/test_captured.py || failed=$?
+  export PYTHONUNBUFFERED=1
+  timeout 240 python3 -m tests.benchmarks gpu-seeds gpu-loop-10 gpu-avalanche --repeats 3 --output "${OUT:-$carried}/gpu.md" || failed=$?
+  # Another torch than ours may warn of what it will.
+  timeout 240 python3 -m pytest -n 0 -q -o filterwarnings=default tests/clbench/test_gpu.py tests/clbench/test_captured.py || failed=$?
   return "$failed"
 }
 

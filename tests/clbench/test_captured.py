@@ -13,7 +13,7 @@ import torch
 
 from clbench.captured import CapturedSteps, capture_steps, uncaptured_because
 from clbench.cli import main
-from clbench.graphs import WARM_UP, Work
+from clbench.graphs import WARM_UP, Record, Work, record_graph
 from clbench.seeds import Seeds
 from clbench.stream import Stream
 from clbench.together import Together
@@ -180,6 +180,30 @@ def test_on_the_cpu_nothing_is_captured() -> None:
     assert "step" not in vars(strategy)
 
 
+def weights_after(name: str, count: int, device: str, record: Record | None) -> list[torch.Tensor]:
+    """Return the weights of learners, in a stack if there are several, after experiences of different lengths."""
+    data = toy_dataset(train=(41, 12, 30, 23))
+    seeds = map(Seeds.of, range(count))
+    streams = [stream_of("class-incremental", data, seed, device) for seed in seeds]
+    learners: list[Any] = [make(name, s.info, **hyper_of(name)) for s in streams]
+    if record is not None and count == 1:
+        learners[0].step = CapturedSteps(learners[0], record)
+    together = Together(record)
+    for index in range(len(streams[0])):
+        experiences = [next(stream.deliver(index)) for stream in streams]
+        assert together.learn(learners, experiences) == [None] * count
+    return [p.detach() for learner in learners for p in learner.network.parameters()]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", sorted(CAPTURED))
+def test_weights_are_the_same_with_graphs_and_without(name: str, count: int) -> None:
+    """Of a GPU where there is one."""
+    device, record = ("cuda", record_graph) if torch.cuda.is_available() else ("cpu", Recorder())
+    captured = weights_after(name, count, device, record)
+    torch.testing.assert_close(captured, weights_after(name, count, device, None))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("together", [1, 3])
 def test_graphs_on_the_gpu_end_where_eager_steps_end(tmp_path: Path, together: int) -> None:
@@ -190,6 +214,6 @@ def test_graphs_on_the_gpu_end_where_eager_steps_end(tmp_path: Path, together: i
         arguments = [*words.split(), f"--together={together}", *option, f"--results={folder}"]
         assert main(arguments) == 0
         runs = [json.loads(path.read_text()) for path in sorted(folder.rglob("*-s?.json"))]
-        matrices.append([run["matrix"][1:] for run in runs])
-    eager, captured = (torch.tensor(m, dtype=torch.float64).nan_to_num() for m in matrices)
+        matrices.append([[[v or 0.0 for v in row] for row in run["matrix"]] for run in runs])
+    eager, captured = map(torch.tensor, matrices)
     torch.testing.assert_close(captured, eager, atol=0.03, rtol=0)

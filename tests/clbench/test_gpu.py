@@ -6,11 +6,14 @@ online stream is learnt in its own order.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from clbench import stream as stream_module
+from clbench.captured import capture_steps
 from clbench.evaluator import Outcome, run_stream
 from clbench.gradient import GradientStrategy
 from tests.toys import SCENARIOS, make, runnable, stream_of, toy_dataset
@@ -65,3 +68,34 @@ def test_the_others_run_there(name: str, scenario: str) -> None:
         pytest.skip("it takes no part in such a stream")
     run_stream(stream, strategy, outcome)
     assert len(outcome.matrix) == 3
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_images_on_the_host_end_in_the_same_weights(
+    precision: Any, captured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are fetched while steps are taken, and recorded."""
+    ends = []
+    for fit in (True, False):
+        monkeypatch.setattr(stream_module, "fits", lambda *_, fit=fit: fit)
+        stream = stream_of("class-incremental", DATA, device=GPU)
+        strategy: Any = make("finetune", replace(stream.info, precision=precision), batch_size=8)
+        if captured:
+            capture_steps(strategy)
+        run_stream(stream, strategy, Outcome())
+        ends.append([p.detach() for p in strategy.network.parameters()])
+    torch.testing.assert_close(ends[1], ends[0])
+
+
+def test_a_step_of_finetuning_waits_for_nothing() -> None:
+    stream = stream_of("class-incremental", DATA, device=GPU)
+    strategy: Any = make("finetune", stream.info, batch_size=8)
+    lessons = strategy.lessons(next(stream.deliver(0)))
+    strategy.step(next(lessons))  # whatever waits once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in lessons:
+            strategy.step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
