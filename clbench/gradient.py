@@ -88,23 +88,6 @@ class Batch:
         return Batch(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), mask)
 
 
-def labelled(x: Tensor, group: Tensor, masks: Tensor, info: StreamInfo) -> Batch:
-    """Return a batch of normalised images with the mask that goes with each; of several learners by a leading axis.
-
-    Args:
-        x: [B, c, H, W].
-        group: [B] units; of a task or domain, too, as `StreamInfo` says.
-        masks: [rows, C] bool: the units that compete in each task.
-        info: Of the stream.
-    """
-    if info.shares_labels:
-        return Batch(x, group % info.classes, None)
-    if info.tells_task:
-        rows = (group // info.classes)[..., None].expand(*group.shape, info.classes)
-        return Batch(x, group % info.classes, masks.gather(-2, rows))
-    return Batch(x, group, masks[..., 0, :])
-
-
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
     """Return the mean cross-entropy over the batch, among the units that compete."""
     return functional.cross_entropy(masked(logits, batch.mask), batch.y)
@@ -281,7 +264,12 @@ class GradientStrategy(Strategy):
 
     def batch(self, x: Tensor, group: Tensor) -> Batch:
         """Return a batch of normalised images with the mask that goes with each."""
-        return labelled(x, group, self.masks, self.info)
+        classes = self.info.classes
+        if self.info.shares_labels:
+            return Batch(x, group % classes, None)
+        if self.info.tells_task:
+            return Batch(x, group % classes, self.masks[group // classes])
+        return Batch(x, group, self.masks[0])
 
     def draw_memory(self, count: int) -> Batch:
         """Return ``count`` distinct exemplars (all, if there are fewer)."""

@@ -23,7 +23,6 @@ from clbench.flat import views
 from clbench.gradient import GradientStrategy
 from clbench.graphs import Record, Replayed
 from clbench.inner_loop import InnerOptimizer
-from clbench.joint_draws import Drawn, JointDraws
 from clbench.lessons import filled, stacked, tensors_of
 
 
@@ -57,7 +56,6 @@ class Stack:
         # What a step changes besides them is known of the framework's alone.
         after = type(learners[0]).after_step
         self._forgets = self._optimizer is not None and after is GradientStrategy.after_step
-        self._draws: JointDraws | None = None
         self._replayed: Replayed | None = None
         if record is not None:
             self._replayed = Replayed(self._all, learners[0].info.device, record)
@@ -77,7 +75,8 @@ class Stack:
         penalties: list[Tensor | None] = [None] * len(batches)
         losses = self._replay(batches)
         if losses is None:
-            lesson = self._lesson(list(batches), batches)
+            each = list(batches.values())
+            lesson = filled(each[0], iter(stacked(each)))
             found, penalties = self._advance(list(batches), lesson)
             losses = found.unbind()
         counted = zip(batches.items(), losses, penalties, strict=True)
@@ -91,24 +90,15 @@ class Stack:
         """
         if self._replayed is None:
             return None
-        every = range(len(self._learners))
-        idle = [index for index in every if index not in batches]
-        spare = next(iter(batches))
-        lesson = self._lesson([i if i in batches else spare for i in every], batches)
+        idle = [index for index in range(len(self._learners)) if index not in batches]
+        spare = next(iter(batches.values()))
+        each = [batches.get(index, spare) for index in range(len(self._learners))]
+        lesson = filled(spare, iter(stacked(each)))
         if idle and not (self._forgets and self._replayed.has(lesson)):
             return None
         with self._unchanged(idle):
             losses = self._replayed(lesson).unbind()
         return [losses[index] for index in batches]
-
-    def _lesson(self, chosen: Sequence[int], batches: Mapping[int, Any]) -> Any:
-        """Return what learners learn from, stacked as one lesson."""
-        each = [batches[index] for index in chosen]
-        if not all(isinstance(batch, Drawn) for batch in each):
-            return filled(each[0], iter(stacked(each)))
-        if self._draws is None or not self._draws.holds(batches):
-            self._draws = JointDraws(batches)
-        return self._draws.lesson(chosen, each)
 
     @contextmanager
     def _unchanged(self, idle: Sequence[int]) -> Iterator[None]:

@@ -13,7 +13,6 @@ from typing import Any
 from clbench.experience import Experience
 from clbench.gradient import GradientStrategy
 from clbench.graphs import Record
-from clbench.joint_draws import Drawn, drawing_late
 from clbench.lessons import form
 from clbench.single_steps import SingleSteps
 from clbench.stack import Stack
@@ -66,12 +65,6 @@ class Together:
         Returns:
             What each strategy raised. Before a step it costs the others nothing; in one, all who take it end.
         """
-        with drawing_late(strategies):
-            return self._learn(strategies, experiences)
-
-    def _learn(
-        self, strategies: Sequence[GradientStrategy], experiences: Sequence[Experience]
-    ) -> list[BaseException | None]:
         lessons = [s.lessons(e) for s, e in zip(strategies, experiences, strict=True)]
         raised: list[BaseException | None] = [None] * len(strategies)
         going = set(range(len(strategies)))
@@ -100,18 +93,12 @@ class Together:
             self._stack.step({index: batches[index] for index in alike})
         for index, batch in batches.items():
             if len(alike) == 1 or index not in alike:
-                strategies[index].step(batch.batch if isinstance(batch, Drawn) else batch)
-
-
-def _form(batch: Any, index: int) -> Any:
-    if isinstance(batch, Drawn):
-        return len(batch)
-    return form(batch) if is_dataclass(batch) else (index,)
+                strategies[index].step(batch)
 
 
 def most_alike(batches: Mapping[int, Any]) -> list[int]:
     """Return the learners whose batches can be stacked: the largest group of one shape."""
     groups: dict[Any, list[int]] = {}
     for index, batch in batches.items():
-        groups.setdefault(_form(batch, index), []).append(index)
+        groups.setdefault(form(batch) if is_dataclass(batch) else index, []).append(index)
     return max(groups.values(), key=len, default=[])
