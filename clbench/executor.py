@@ -162,6 +162,10 @@ class _Worker:
                 self._process.start()
         except EOFError as error:
             raise WorkerError("a worker process could not be started; run it again") from error
+        except KeyboardInterrupt:  # nobody else knows of it yet
+            if self._process.pid is not None:
+                self._process.kill()
+            raise
         theirs.close()  # so that the death of the worker ends the pipe
 
     def begin(self, work: Callable[[J, Progress], R], item: tuple[int, J] | None) -> bool:
@@ -264,7 +268,7 @@ def _serve(
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Start processes that never hear Ctrl-C, as that is for the parent to handle; `_serve` goes on with it."""
+    """Start processes that do not hear Ctrl-C, as that is for the parent to handle; `_serve` goes on with it."""
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 

@@ -15,16 +15,20 @@ _MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 def held_back() -> Iterator[None]:
     """Let SIGINT wait until the end; it is not lost.
 
-    A process that is started meanwhile begins with SIGINT blocked, until it calls `ignore`. Where other threads run,
-    one of them receives the signal; Python's handler, which is called in the main thread, waits then.
+    Where signals can be blocked (not on Windows), a process that is started meanwhile begins with SIGINT blocked, until
+    it calls `ignore`. Where other threads run, one of them receives the signal; Python's handler, which is called in
+    the main thread, waits then.
     """
-    handled = threading.current_thread() is threading.main_thread()
+    main = threading.current_thread() is threading.main_thread()
+    handled = (
+        main and signal.getsignal(signal.SIGINT) is not None
+    )  # else by somebody else than Python
     with _handler_held_back() if handled else nullcontext(), _blocked():
         yield
 
 
 def ignore() -> None:
-    """Ignore SIGINT from now on, those that waited too."""
+    """Ignore SIGINT from now on, and one that is pending."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if _MASKS:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -31,7 +31,7 @@ class Stack:
 
     Args:
         learners: S.
-        record: What makes graphs of steps that all of them take.
+        record: What makes graphs of steps, which all of them take; who takes none forgets it.
     """
 
     def __init__(self, learners: Sequence[GradientStrategy], record: Record | None = None) -> None:
@@ -53,9 +53,10 @@ class Stack:
         ]
         self._lend(range(len(learners)))
         self._optimizer = self._one_for_all()
-        # What a step changes besides them is known of the framework's alone.
-        after = type(learners[0]).after_step
-        self._forgets = self._optimizer is not None and after is GradientStrategy.after_step
+        # A learner can forget a step of which weights, buffers and moments are all that it changes.
+        kind, own = type(learners[0]), GradientStrategy
+        hooks = kind.before_step is own.before_step and kind.after_step is own.after_step
+        self._forgets = self._optimizer is not None and hooks
         self._replayed: Replayed | None = None
         if record is not None:
             self._replayed = Replayed(self._all, learners[0].info.device, record)
@@ -88,13 +89,13 @@ class Stack:
 
         A graph steps all learners. Those who take none learn somebody's lesson and forget it.
         """
-        if self._replayed is None:
-            return None
         idle = [index for index in range(len(self._learners)) if index not in batches]
+        if self._replayed is None or (idle and not self._forgets):
+            return None
         spare = next(iter(batches.values()))
         each = [batches.get(index, spare) for index in range(len(self._learners))]
         lesson = filled(spare, iter(stacked(each)))
-        if idle and not (self._forgets and self._replayed.has(lesson)):
+        if idle and not self._replayed.has(lesson):
             return None
         with self._unchanged(idle):
             losses = self._replayed(lesson).unbind()
@@ -110,10 +111,12 @@ class Stack:
                 own += [parameter, *(t for t in state if isinstance(t, Tensor))]
             own += self._networks[index].buffers()
         saved = [tensor.detach().clone() for tensor in own]
-        yield
-        if own:
-            with torch.no_grad():
-                torch._foreach_copy_(own, saved)
+        try:
+            yield
+        finally:
+            if own:
+                with torch.no_grad():
+                    torch._foreach_copy_(own, saved)
 
     def _all(self, lesson: Any) -> Tensor:
         """Take the steps of all learners, none of which has a penalty."""
@@ -141,8 +144,9 @@ class Stack:
     def _losses(self, chosen: Sequence[int], lesson: Any) -> Tensor:
         """Return the learners' losses [S], as the first one computes its own."""
         every = len(chosen) == len(self._learners)
-        rows = torch.tensor(chosen, device=self._weights[0].device)
-        state = [t if every else t[rows] for t in (*self._weights, *self._buffers)]
+        # Made only where it is needed: a graph cannot record a copy from the host.
+        rows = None if every else torch.tensor(chosen, device=self._weights[0].device)
+        state = [t if rows is None else t[rows] for t in (*self._weights, *self._buffers)]
 
         def loss(state: list[Tensor], tensors: list[Tensor]) -> Any:
             named = dict(zip(self._loss.names, state, strict=True))
@@ -150,7 +154,7 @@ class Stack:
 
         with _stackable(self._learners[0]):
             losses: Tensor = vmap(loss)(state, tensors_of(lesson))
-        if not every:
+        if rows is not None:
             for buffer, changed in zip(self._buffers, state[len(self._weights) :], strict=True):
                 buffer[rows] = changed
         return losses

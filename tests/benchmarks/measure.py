@@ -78,7 +78,7 @@ def alternate(first: Side, second: Side, repeats: int, device: str = "cpu") -> C
     """Time two sides in turn, each first as often as the other."""
     wall, processor, results = [], [], [None, None]
     sides = (first, second)
-    if device != "cpu":  # which loads its kernels when they are first asked for
+    if device != "cpu":  # a GPU loads its kernels when they are first asked for
         for side in sides:
             side()()
     for repeat in range(repeats):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -198,6 +199,42 @@ def test_an_interrupt_while_what_forks_workers_is_started_is_not_lost(
     monkeypatch.setitem(executor._born, "by", "spawn")
     with pytest.raises(KeyboardInterrupt):
         executor.fork_workers()
+
+
+@pytest.mark.parametrize(("by", "waits"), [("spawn", True), ("forkserver", False)])
+def test_an_interrupt_while_a_worker_starts_is_not_lost(
+    by: Any, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until a process is spawned, but not until one is forked, for which imports of seconds may be due."""
+    context: Any = multiprocessing.get_context(by)
+    reached = []
+
+    def start(_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        reached.append(by)
+
+    monkeypatch.setattr(context.Process, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        executor._Worker(context, import_torch, ())
+    assert bool(reached) == waits
+
+
+def test_a_worker_whose_start_is_interrupted_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = multiprocessing.get_context("spawn")
+    started: list[Any] = []
+    begin = context.Process.start
+
+    def start(self: Any) -> None:
+        begin(self)
+        started.append(self)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(context.Process, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        executor._Worker(context, import_torch, ())
+    started[0].join(10)
+    assert started[0].exitcode == -signal.SIGKILL
 
 
 class Unwatched:

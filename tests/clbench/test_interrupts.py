@@ -59,6 +59,14 @@ def test_whoever_ignores_interrupts_still_does() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_handler_of_somebody_elses_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python says None of a handler that it did not install, and cannot put it back."""
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it was replaced"))
+    with held_back():
+        pass
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be blocked")
 def test_a_process_started_meanwhile_is_not_interrupted_before_it_ignores_interrupts() -> None:
     with held_back():
